@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# test.sh: what `make test` does. The last line is "N passed, N failed, N skipped" over everything.
+set -u
+cd "$(dirname "$0")/.."
+. tools/lib.sh
+
+tools/deps.sh test || exit 1
+start=$(date +%s)
+built=yes
+mk -s -k -j"$jobs" all >"$logs/make.log" 2>&1 || { built=no; fail "build" "make failed:"; sed 's/^/  | /' "$logs/make.log"; }
+
+suite "tidy" tools/tidy.sh
+suite "tidy finds planted faults" tools/tidy.sh --selftest
+suite "runners find planted faults" tools/selftest.sh
+if ls src/*.erl >/dev/null 2>&1; then suite "xref" escript tools/xref.escript ebin; fi
+
+find "$BUILD/test" -name '*.gcda' -delete 2>/dev/null
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+c_suites test
+
+unset ERL_LIBS
+export ERL_CRASH_DUMP=$BUILD/erl_crash.dump ERL_FLAGS="-pa $PWD/ebin"
+rm -rf "$BUILD/erl_tests"
+if [ "$built" = yes ]; then
+    suite "README's example" escript tools/readme_test.escript README.md
+    eunit_suites "$BUILD/erl_tests"
+else
+    skip "eunit" "the build failed"
+fi
+
+if [ "$built" = yes ] && find lib -name '*.ex' 2>/dev/null | grep -q . && find test -name '*_test.exs' 2>/dev/null | grep -q .; then
+    suite "exunit" tools/run_exunit.sh
+fi
+
+echo
+tools/coverage.sh "$BUILD/test" total
+echo "$suites suites in $(($(date +%s) - start)) s"
+finish
