@@ -1,0 +1,370 @@
+/* codec.h: terms as bytes, canonical: equal bytes <=> =:=.
+ *
+ * A TERM is a tag byte and what the table says; varints are LEB128, all other numbers
+ * little-endian. Everything has exactly one encoding, the shortest that fits.
+ *
+ *   00..7f  INT        the number itself, -16..111
+ *   80..87  INT        1..8 bytes, two's complement
+ *   88, 89  BIG + / -  varint n, n bytes of magnitude (outside int64)
+ *   8a      FLOAT      8 bytes, IEEE 754
+ *   8b, 8c  ATOM       index in 4 / 8 bytes
+ *   8d      NIL
+ *   8e      BINARY     varint size >= 32, bytes          (c0..df: size 0..31 in the tag)
+ *   8f      BITSTRING  varint bits, not a multiple of 8, bytes; unused low bits of the last are 0
+ *   90      BLOB       varint size, handle of 8 bytes    (never in a key)
+ *   91      STRING     varint n >= 1, n bytes: a proper list of 0..255
+ *   92      LIST       varint n >= 1, n terms: any other proper list
+ *   93      IMPROPER   varint n >= 1, n terms, the tail (never a list)
+ *   94      TUPLE      varint arity >= 16, terms         (e0..ef: arity 0..15 in the tag)
+ *   95      MAP        varint n, n pairs of key and value, sorted by the bytes of the keys
+ *   96, 97  PID, PORT  local: the VM's 8 bytes, see tsu_codec_config
+ *   98, 99  REF        local, 3 words of 4 bytes; 99 is "magic": it keeps something alive
+ *   9a      REF        local, u8 n in 4..5, n words, the last not 0
+ *   9b      PID        of another node: u16 length and text of the node, creation, number, serial (4 each)
+ *   9c      PORT       of another node: node, creation (4), number (8)
+ *   9d      REF        of another node: node, creation (4), u8 n in 1..5, n words, the last not 0 if n > 1
+ *   9e      FUN        local: u8 arity, 16 bytes unique, index, old index, old unique (4 each),
+ *                      u8 n, module (a term: an atom), n terms: the environment
+ *   9f      EXPORT     u8 arity, module, function (terms: atoms)
+ *
+ * An OBJECT is a tuple in a table:
+ *
+ *   byte 0      low 4 bits: arity 0..14, or 15: it follows as a varint; 0x10 HANDLES; 0x20 LOOSE
+ *   varint      length of the whole object in bytes
+ *   [varint]    arity, if >= 15
+ *   terms       the elements
+ *   [trailer]   if HANDLES: n handles of 8 bytes, then n in 4 bytes
+ *
+ * HANDLES are references that the object owns: the trailer lists one for each BLOB and each magic REF in
+ * the order in which they stand in the elements. A blob's handle stands in its token too, so that a
+ * token can be read without its object. A writer collects handles as it goes and owns them until
+ * tsu_writer_give.
+ *
+ * Exceptions to "canonical", all outside of keys: a BLOB equals a binary of the same bytes; while 0.0 =:= -0.0
+ * (before OTP 27) the zeros keep their sign. An object that holds one of these is LOOSE; tsu_object_same
+ * looks closer. KEYS (the key element, and every key of a map) are written with tsu_writer.key set:
+ * no blobs, and no -0.0 where the zeros are equal. Bytes outside of handles decide =:= there.
+ * A fun's creator is not kept: it is no part of its identity.
+ *
+ * Invariants  K1  equal keys have equal bytes.  K2  no encoding is a prefix of another.
+ * Ownership   readers lend pointers into the object. What a writer allocated goes with deinit.
+ * Limits      readers other than validate trust their bytes.
+ * Checked by  codec_test.c, fuzz_codec.c, tsunami_term_tests.erl (K1 against the VM)
+ */
+#ifndef TSU_TERM_CODEC_H
+#define TSU_TERM_CODEC_H
+
+#include "base/check.h"
+#include "base/env.h"
+#include "base/status.h"
+
+#include <string.h>
+
+/* Binaries outside of keys of at least so many bytes become blobs. Below it, copying on
+ * reading costs less than the ~120 bytes which a blob weighs on top of its contents. */
+#define TSU_BLOB_BYTES_MIN 512
+
+#define TSU_OBJECT_ARITY 0x0f
+#define TSU_OBJECT_HANDLES 0x10
+#define TSU_OBJECT_LOOSE 0x20
+
+enum {
+    TSU_TAG_INT = 0x80, TSU_TAG_BIGPOS = 0x88, TSU_TAG_BIGNEG, TSU_TAG_FLOAT, TSU_TAG_ATOM4,
+    TSU_TAG_ATOM8, TSU_TAG_NIL, TSU_TAG_BINARY, TSU_TAG_BITSTRING, TSU_TAG_BLOB, TSU_TAG_STRING,
+    TSU_TAG_LIST, TSU_TAG_IMPROPER, TSU_TAG_TUPLE, TSU_TAG_MAP, TSU_TAG_PID, TSU_TAG_PORT,
+    TSU_TAG_REF, TSU_TAG_REF_MAGIC, TSU_TAG_REF_LONG, TSU_TAG_PID_EXT, TSU_TAG_PORT_EXT,
+    TSU_TAG_REF_EXT, TSU_TAG_FUN, TSU_TAG_EXPORT,
+    TSU_TAG_BINARY0 = 0xc0, TSU_TAG_TUPLE0 = 0xe0
+};
+
+/* How the terms of this VM behave, and what only the VM knows. Set once before any table. */
+typedef struct tsu_codec_config {
+    bool     zero_signs_equal;                                    /* 0.0 =:= -0.0 */
+    /* The low id_bits of a local pid or port are its number; of a pid, pid_number_bits are the number and
+     * those above it the serial. With id_bits 0 a pid is serial << 32 | number, and a port a number. */
+    unsigned id_bits, pid_number_bits;
+    const uint8_t *(*atom_text)(uint64_t atom, size_t *len);      /* UTF-8; lent for a few calls */
+    const uint8_t *(*node)(size_t *len, uint32_t *creation);      /* this node's name, as of now */
+    const uint8_t *(*blob_bytes)(uint64_t handle);
+    void (*retain)(uint64_t handle);
+    void (*release)(uint64_t handle);
+} tsu_codec_config;
+extern tsu_codec_config tsu_codec;
+
+/* ---- Varints ---- */
+
+#define TSU_VARINT_BYTES_MAX 10
+static inline size_t tsu_varint_size(uint64_t v)
+{
+    size_t n = 1;
+    while (v >= 0x80) { v >>= 7; n++; }
+    return n;
+}
+static inline uint8_t *tsu_varint_put(uint8_t *p, uint64_t v)
+{
+    while (v >= 0x80) { *p++ = (uint8_t)(v | 0x80); v >>= 7; }
+    *p++ = (uint8_t)v;
+    return p;
+}
+static inline uint64_t tsu_varint_get(const uint8_t **p)
+{
+    const uint8_t *q = *p;
+    uint64_t       v = *q++;
+    if (TSU_UNLIKELY(v >= 0x80)) {
+        unsigned shift = 7;
+        v &= 0x7f;
+        for (;;) {
+            uint64_t b = *q++;
+            v |= (b & 0x7f) << shift;
+            if (b < 0x80) break;
+            shift += 7;
+        }
+    }
+    *p = q;
+    return v;
+}
+static inline uint64_t tsu_get64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+static inline uint32_t tsu_get32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+static inline void tsu_put64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
+static inline void tsu_put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
+
+/* ---- Writer ---- */
+
+/* Bytes that grow: first in the caller's buffer, then on the heap. The first failure sticks in
+ * `status`, and every later write does nothing. */
+typedef struct tsu_writer {
+    uint8_t   *bytes;
+    size_t     len, cap;
+    uint8_t   *stack;           /* the caller's buffer */
+    size_t     stack_cap;
+    uint64_t  *handles;         /* owned, in token order */
+    size_t     handle_count, handle_cap;
+    tsu_status status;
+    bool       key;             /* what is written now is part of a key */
+    bool       loose;           /* something LOOSE was written since the object began */
+} tsu_writer;
+
+static inline void tsu_writer_init(tsu_writer *w, uint8_t *buffer, size_t cap)
+{
+    w->bytes = buffer; w->len = 0; w->cap = cap; w->stack = buffer; w->stack_cap = cap;
+    w->handles = NULL; w->handle_count = w->handle_cap = 0;
+    w->status = TSU_OK; w->key = w->loose = false;
+}
+/* Releases the handles that were not given away, and the memory. */
+void tsu_writer_deinit(tsu_writer *w);
+/* Empties it: handles are released, memory is kept, the error forgotten. */
+void tsu_writer_reset(tsu_writer *w);
+/* The handles now belong to whoever copied the bytes. */
+static inline void tsu_writer_give(tsu_writer *w) { w->handle_count = 0; }
+/* Room for `more` bytes, or false: the status says why. */
+bool tsu_writer_grow(tsu_writer *w, size_t more);
+static inline bool tsu_writer_room(tsu_writer *w, size_t more)
+{
+    return TSU_LIKELY(w->cap - w->len >= more) || tsu_writer_grow(w, more);
+}
+static inline void tsu_write_byte(tsu_writer *w, uint8_t b)
+{
+    if (tsu_writer_room(w, 1)) w->bytes[w->len++] = b;
+}
+void tsu_write_bytes(tsu_writer *w, const void *bytes, size_t len);   /* as they are */
+void tsu_write_varint(tsu_writer *w, uint64_t v);
+/* Adds a handle to the object, taking it over; it is released if there is no room. */
+void tsu_write_handle(tsu_writer *w, uint64_t handle);
+
+static inline void tsu_write_int(tsu_writer *w, int64_t v)
+{
+    uint8_t *p;
+    if (!tsu_writer_room(w, 9)) return;
+    p = w->bytes + w->len;
+    if (v >= -16 && v <= 111) {
+        *p = (uint8_t)(v + 16);
+        w->len += 1;
+    } else {
+        uint64_t mag = v < 0 ? ~(uint64_t)v : (uint64_t)v;
+        unsigned n = (unsigned)(64 - __builtin_clzll(mag | 1)) / 8 + 1;   /* with the sign bit */
+        *p = (uint8_t)(TSU_TAG_INT + n - 1);
+        tsu_put64(p + 1, (uint64_t)v);
+        w->len += 1 + n;
+    }
+}
+static inline void tsu_write_atom(tsu_writer *w, uint64_t atom)
+{
+    uint8_t *p;
+    if (!tsu_writer_room(w, 9)) return;
+    p = w->bytes + w->len;
+    if (TSU_LIKELY(atom <= UINT32_MAX)) {
+        *p = TSU_TAG_ATOM4; tsu_put32(p + 1, (uint32_t)atom); w->len += 5;
+    } else {
+        *p = TSU_TAG_ATOM8; tsu_put64(p + 1, atom); w->len += 9;
+    }
+}
+static inline void tsu_write_nil(tsu_writer *w) { tsu_write_byte(w, TSU_TAG_NIL); }
+static inline void tsu_write_tuple_begin(tsu_writer *w, size_t arity)
+{
+    if (arity < 16) { tsu_write_byte(w, (uint8_t)(TSU_TAG_TUPLE0 + arity)); return; }
+    tsu_write_byte(w, TSU_TAG_TUPLE);
+    tsu_write_varint(w, arity);
+}
+void tsu_write_float(tsu_writer *w, double v);
+/* A number of any size; chooses INT or BIG. `magnitude` little-endian. */
+void tsu_write_big(tsu_writer *w, bool negative, const uint8_t *magnitude, size_t len);
+/* Always inline: blobs are the business of whoever has them (tsu_write_blob). */
+void tsu_write_binary(tsu_writer *w, const void *bytes, size_t size);
+void tsu_write_bitstring(tsu_writer *w, const uint8_t *bytes, uint64_t bits);
+/* Takes over the handle. Not in keys. */
+void tsu_write_blob(tsu_writer *w, uint64_t size, uint64_t handle);
+void tsu_write_string(tsu_writer *w, const uint8_t *bytes, size_t n);
+/* n >= 1 terms follow, and if improper a tail. The caller sees to it that a list of
+ * bytes goes to tsu_write_string and that a tail is not a list. */
+void tsu_write_list_begin(tsu_writer *w, uint64_t n, bool improper);
+/* n pairs follow; then tsu_write_map_end with the offsets at which the pairs began puts them in order. */
+void tsu_write_map_begin(tsu_writer *w, uint64_t n);
+typedef struct tsu_map_mark { size_t at, handle; } tsu_map_mark;
+/* `marks` has n + 1 entries: bytes and handles written before each pair, and after the last. They
+ * are scratch afterwards. */
+void tsu_write_map_end(tsu_writer *w, tsu_map_mark *marks, size_t n);
+
+/* Writes the prefix of an object; elements follow; end fixes the prefix and adds the
+ * trailer. `mark` remembers where it began, so that one writer holds many objects. */
+typedef struct tsu_object_mark { size_t at, handle; } tsu_object_mark;
+void tsu_write_object_begin(tsu_writer *w, size_t arity, tsu_object_mark *mark);
+void tsu_write_object_end(tsu_writer *w, size_t arity, const tsu_object_mark *mark);
+
+/* ---- Reader ---- */
+
+typedef enum tsu_kind_of_term {
+    TSU_INT, TSU_BIG, TSU_FLOAT, TSU_ATOM, TSU_NIL, TSU_BINARY, TSU_BITSTRING, TSU_BLOB, TSU_STRING, TSU_LIST,
+    TSU_TUPLE, TSU_MAP, TSU_PID, TSU_PORT, TSU_REF, TSU_PID_EXT, TSU_PORT_EXT, TSU_REF_EXT, TSU_FUN, TSU_EXPORT
+} tsu_kind_of_term;
+
+typedef struct tsu_token {
+    uint8_t        kind;        /* tsu_kind_of_term */
+    bool           flag;        /* BIG: negative; LIST: improper; REF: magic */
+    uint64_t       children;    /* terms that follow and belong to this one */
+    union {
+        int64_t    i;           /* INT */
+        double     f;           /* FLOAT */
+        uint64_t   n;           /* ATOM: index; LIST: n; TUPLE: arity; MAP: n; BITSTRING: bits; BLOB: handle;
+                                   PID, PORT: the VM's bits */
+    };
+    const uint8_t *bytes;       /* BIG, BINARY, BITSTRING, STRING: contents; REF: words; *_EXT, FUN, EXPORT: after the tag */
+    uint64_t       size;        /* of `bytes`; BLOB: of its contents */
+} tsu_token;
+
+/* Reads one token and moves on; its children are the next terms. */
+void tsu_term_next_slow(const uint8_t **p, tsu_token *t);
+static inline void tsu_term_next(const uint8_t **p, tsu_token *t)
+{
+    uint8_t tag = **p;
+    if (tag < 0x80) {
+        t->kind = TSU_INT; t->flag = false; t->children = 0; t->i = (int64_t)tag - 16;
+        *p += 1;
+    } else {
+        tsu_term_next_slow(p, t);
+    }
+}
+/* Moves past one whole term. */
+void tsu_term_skip_slow(const uint8_t **p);
+static inline void tsu_term_skip(const uint8_t **p)
+{
+    uint8_t tag = **p;
+    if (tag < 0x80) *p += 1;
+    else if (tag < 0x88) *p += tag - 0x80 + 2;
+    else if (tag == TSU_TAG_ATOM4) *p += 5;
+    else tsu_term_skip_slow(p);
+}
+static inline size_t tsu_term_len(const uint8_t *term)
+{
+    const uint8_t *p = term;
+    tsu_term_skip(&p);
+    return (size_t)(p - term);
+}
+/* The bytes of a BINARY or BLOB token. */
+static inline const uint8_t *tsu_token_bytes(const tsu_token *t)
+{
+    return t->kind == TSU_BLOB ? tsu_codec.blob_bytes(t->n) : t->bytes;
+}
+/* True and the value for an integer within int64. */
+static inline bool tsu_term_int64(const uint8_t *term, int64_t *out)
+{
+    tsu_token t;
+    if (*term >= TSU_TAG_BIGPOS) return false;
+    tsu_term_next(&term, &t);
+    *out = t.i;
+    return true;
+}
+static inline bool tsu_term_is_integer(const uint8_t *term) { return *term <= TSU_TAG_BIGNEG; }
+
+/* OK: `bytes` are exactly one well-formed term, or object. Reads nothing past len; believes
+ * nothing. `key`: as a key has to be. Handles cannot be checked. */
+tsu_status tsu_term_validate(const uint8_t *bytes, size_t len, bool key);
+tsu_status tsu_codec_validate(const uint8_t *bytes, size_t len);
+
+/* ---- Objects ---- */
+
+static inline size_t tsu_object_len(const uint8_t *obj)
+{
+    const uint8_t *p = obj + 1;
+    return (size_t)tsu_varint_get(&p);
+}
+/* Where the elements begin; and the arity. */
+static inline const uint8_t *tsu_object_elements(const uint8_t *obj, size_t *arity)
+{
+    const uint8_t *p = obj + 1;
+    tsu_varint_get(&p);
+    *arity = obj[0] & TSU_OBJECT_ARITY;
+    if (TSU_UNLIKELY(*arity == 15)) *arity = (size_t)tsu_varint_get(&p);
+    return p;
+}
+static inline size_t tsu_object_arity(const uint8_t *obj)
+{
+    size_t arity;
+    tsu_object_elements(obj, &arity);
+    return arity;
+}
+/* Element `pos`, 1 .. arity: its bytes. */
+const uint8_t *tsu_object_element_slow(const uint8_t *obj, size_t pos, size_t *len);
+static inline const uint8_t *tsu_object_element(const uint8_t *obj, size_t pos, size_t *len)
+{
+    size_t         arity;
+    const uint8_t *p;
+    if (TSU_UNLIKELY(pos != 1)) return tsu_object_element_slow(obj, pos, len);
+    p = tsu_object_elements(obj, &arity);
+    *len = tsu_term_len(p);
+    return p;
+}
+static inline const uint8_t *tsu_object_key(const uint8_t *obj, size_t keypos, size_t *len)
+{
+    return tsu_object_element(obj, keypos, len);
+}
+/* The handles in the trailer; count 0 if there are none. */
+const uint8_t *tsu_object_handles(const uint8_t *obj, size_t *count);
+/* Calls the function for each handle. */
+void tsu_object_release(const uint8_t *obj, void (*release)(uint64_t handle));
+void tsu_object_retain(const uint8_t *obj, void (*retain)(uint64_t handle));
+
+/* =:= of two terms (objects). */
+bool tsu_term_same(const uint8_t *a, const uint8_t *b);
+bool tsu_object_same(const uint8_t *a, const uint8_t *b);
+
+/* A new value for element `pos`; `handles` as in its writer, in token order. */
+typedef struct tsu_change {
+    size_t          pos;
+    const uint8_t  *term;
+    size_t          len;
+    const uint64_t *handles;
+    size_t          handle_count;
+    bool            loose;      /* of the writer that wrote it */
+} tsu_change;
+/* Writes the old object with the changes made; of two at one position the last counts. The
+ * writer gets references of its own (tsu_codec.retain) to every handle. Positions are valid. */
+tsu_status tsu_object_replace(const uint8_t *old, const tsu_change *changes, size_t count, tsu_writer *w);
+
+/* ---- Integers ---- */
+
+/* Both terms are integers. Sign of a - b. */
+int tsu_int_compare(const uint8_t *a, const uint8_t *b);
+/* Writes a + b. */
+void tsu_int_add(const uint8_t *a, const uint8_t *b, tsu_writer *w);
+
+#endif
