@@ -1,0 +1,159 @@
+/* bag.c: versions: see bag.h. */
+#include <string.h>
+
+#include "mem/bag.h"
+
+tsu_record *tsu_record_create(tsu_thread *self, const uint8_t *object, size_t len)
+{
+    tsu_record *r = tsu_slab_alloc(self, tsu_record_bytes(len));
+
+    if (r == NULL) return NULL;
+    tsu_store_relaxed(&r->version.header, TSU_HEADER_TS);
+    memcpy(r->object, object, len);
+    return r;
+}
+
+void (*tsu_group_defer)(tsu_thread *self, tsu_group *group);
+
+#define GROUP_OBJECTS_AT_ONCE 256
+
+static size_t record_size(const tsu_record *r) { return tsu_record_bytes(tsu_object_len(r->object)); }
+
+static bool has_handles(const tsu_record *r) { return (r->object[0] & TSU_OBJECT_HANDLES) != 0; }
+
+void tsu_record_discard(tsu_thread *self, tsu_record *record)
+{
+    if (record != NULL) tsu_slab_free(self, record, record_size(record));
+}
+
+void tsu_record_destroy(tsu_thread *self, tsu_record *record)
+{
+    if (record == NULL) return;
+    if (has_handles(record)) tsu_object_release(record->object, tsu_codec.release);
+    tsu_slab_free(self, record, record_size(record));
+}
+
+size_t tsu_record_weight(const tsu_record *record) { return tsu_slab_round(record_size(record)); }
+
+tsu_group *tsu_group_create(tsu_thread *self, tsu_record *newest, uint64_t count, uint64_t records_bytes)
+{
+    tsu_group *g = tsu_slab_alloc(self, sizeof *g);
+
+    if (g == NULL) return NULL;
+    tsu_store_relaxed(&g->version.header, TSU_HEADER_TS);
+    g->newest = newest;
+    g->object_count = count;
+    g->bytes = records_bytes + tsu_slab_round(sizeof *g);
+    g->base = 0;
+    return g;
+}
+
+void tsu_group_destroy(tsu_thread *self, tsu_group *group) { tsu_slab_free(self, group, sizeof *group); }
+
+bool tsu_group_reap(tsu_thread *self, tsu_group *group, size_t budget)
+{
+    while (group->newest != NULL && budget-- > 0) {
+        tsu_record *r = group->newest;
+
+        group->newest = tsu_record_older(r);
+        /* one that a commit brought and has not settled is the settler's */
+        if (tsu_version_drop(tsu_record_word(r))) tsu_record_destroy(self, r);
+    }
+    if (group->newest != NULL) return false;
+    tsu_group_destroy(self, group);
+    return true;
+}
+
+void tsu_version_destroy(tsu_thread *self, uint64_t word)
+{
+    tsu_group *g = (tsu_group *)tsu_cell_version(word);
+
+    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) tsu_record_destroy(self, tsu_version_newest(word));
+    else if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP && g->object_count > GROUP_OBJECTS_AT_ONCE && tsu_group_defer != NULL)
+        tsu_group_defer(self, g);
+    else if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP)
+        (void)tsu_group_reap(self, g, SIZE_MAX);
+}
+
+/* --- retiring ------------------------------------------------------------------------ */
+static void record_free(tsu_thread *self, void *memory, size_t bytes)
+{
+    (void)bytes;
+    tsu_record_destroy(self, memory);
+}
+
+static void group_free(tsu_thread *self, void *memory, size_t bytes)
+{
+    (void)bytes;
+    tsu_group_destroy(self, memory);
+}
+
+size_t tsu_version_retire(tsu_thread *self, uint64_t word)
+{
+    tsu_version *v = tsu_cell_version(word);
+    size_t       bytes;
+
+    if (!tsu_cell_holds_version(word)) return 0;
+    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) {
+        bytes = tsu_slab_round(sizeof(tsu_group));
+        if (tsu_version_drop(word)) tsu_retire(self, v, bytes, group_free);
+        return bytes;
+    }
+    bytes = tsu_slab_round(record_size((tsu_record *)v));
+    if (tsu_version_drop(word)) {
+        tsu_retire(self, v, bytes, record_free);
+        if (has_handles((tsu_record *)v)) tsu_ebr_hurry(self);
+    }
+    return bytes;
+}
+
+void tsu_version_retire_aborted(tsu_thread *self, uint64_t word)
+{
+    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP)
+        tsu_retire(self, tsu_cell_version(word), tsu_slab_round(sizeof(tsu_group)), group_free);
+    else
+        tsu_retire(self, tsu_cell_version(word), tsu_record_weight(tsu_version_newest(word)), record_free);
+}
+
+size_t tsu_chain_retire(tsu_thread *self, tsu_record *newest, const tsu_record *end)
+{
+    size_t      bytes = 0;
+    tsu_record *older;
+
+    for (; newest != NULL && newest != end; newest = older) {
+        older = tsu_record_older(newest);
+        bytes += tsu_version_retire(self, tsu_record_word(newest));
+    }
+    return bytes;
+}
+
+static void group_free_all(tsu_thread *self, void *memory, size_t bytes)
+{
+    (void)bytes;
+    tsu_version_destroy(self, tsu_group_word(memory));
+}
+
+size_t tsu_version_retire_all(tsu_thread *self, uint64_t word)
+{
+    tsu_group *g = (tsu_group *)tsu_cell_version(word);
+    size_t     bytes;
+
+    if ((word & TSU_CELL_KIND) != TSU_CELL_GROUP) return tsu_version_retire(self, word);
+    bytes = g->bytes;
+    if (g->object_count > GROUP_OBJECTS_AT_ONCE && tsu_version_drop(word)) {
+        tsu_retire(self, g, bytes, group_free_all);
+        return bytes;
+    }
+    (void)tsu_chain_retire(self, g->newest, NULL);
+    (void)tsu_version_retire(self, word);
+    return bytes;
+}
+
+size_t tsu_version_bytes(uint64_t word)
+{
+    switch (word & TSU_CELL_KIND) {
+    case TSU_CELL_RECORD: return tsu_record_weight(tsu_version_newest(word));
+    case TSU_CELL_GROUP:  return ((const tsu_group *)tsu_cell_version(word))->bytes;
+    }
+    return 0;
+}

@@ -1,0 +1,79 @@
+/* bag.h: making and freeing versions: records, and the groups that hold the objects of one key of a bag.
+ *
+ * A group's objects are chained newest first, so that adding one is O(1) however many there are, and a
+ * list built by consing has the order of insertion. Groups share the older part of their chains.
+ *
+ * Ownership   a version in a table owns its records' handles.
+ * Threads     what is published is immutable but for header words.
+ * Checked by  bag_test.c, engine_test.c
+ */
+#ifndef TSU_MEM_BAG_H
+#define TSU_MEM_BAG_H
+
+#include "mem/kind.h"
+#include "mem/slab.h"
+
+static inline uint64_t tsu_record_word(const tsu_record *r) { return (uint64_t)(uintptr_t)r | TSU_CELL_RECORD; }
+static inline uint64_t tsu_group_word(const tsu_group *g) { return (uint64_t)(uintptr_t)g | TSU_CELL_GROUP; }
+
+static inline size_t tsu_record_bytes(size_t object_len) { return sizeof(tsu_record) + object_len; }
+
+/* A record with a copy of the object; handles are not touched. NULL: no memory. */
+tsu_record *tsu_record_create(tsu_thread *self, const uint8_t *object, size_t len);
+/* Frees one that was never published, or whose grace is over, and lets go of its handles. */
+void tsu_record_destroy(tsu_thread *self, tsu_record *record);
+/* Frees one whose handles have gone elsewhere. */
+void tsu_record_discard(tsu_thread *self, tsu_record *record);
+
+/* The object older than this one in its group, or NULL. */
+static inline tsu_record *tsu_record_older(const tsu_record *r)
+{
+    uint64_t h = tsu_load_acquire(&r->version.header);
+
+    return (h & TSU_HEADER_TAG) == TSU_HEADER_CHAINED ? (tsu_record *)(uintptr_t)(h & ~TSU_HEADER_TAG) : NULL;
+}
+static inline void tsu_record_chain(tsu_record *r, const tsu_record *older)
+{
+    tsu_store_relaxed(&r->version.header, older != NULL ? (uint64_t)(uintptr_t)older | TSU_HEADER_CHAINED : TSU_HEADER_TS);
+}
+
+static inline uint64_t tsu_version_count(uint64_t word)
+{
+    switch (word & TSU_CELL_KIND) {
+    case TSU_CELL_RECORD: return 1;
+    case TSU_CELL_GROUP:  return ((const tsu_group *)tsu_cell_version(word))->object_count;
+    }
+    return 0;
+}
+static inline tsu_record *tsu_version_newest(uint64_t word)
+{
+    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) return ((tsu_group *)tsu_cell_version(word))->newest;
+    return (tsu_record *)tsu_cell_version(word);
+}
+
+tsu_group *tsu_group_create(tsu_thread *self, tsu_record *newest, uint64_t count, uint64_t records_bytes);
+void tsu_group_destroy(tsu_thread *self, tsu_group *group);        /* the node alone */
+
+/* Frees a version with all its records at once: nobody can see it any more. */
+void tsu_version_destroy(tsu_thread *self, uint64_t word);
+
+/* Retires: the node or record alone; or all of it. Versions of commits not yet settled stay for the settler. Returns the
+ * bytes that the table gets back. */
+size_t tsu_version_retire(tsu_thread *self, uint64_t word);
+size_t tsu_version_retire_all(tsu_thread *self, uint64_t word);
+/* What an aborted commit brought and has taken out of its cell again: the record, or the node. Late readers may still
+ * look at it, and must find its header as it is. */
+void tsu_version_retire_aborted(tsu_thread *self, uint64_t word);
+/* The records of a chain, from `newest` down to but not including `end`. */
+size_t tsu_chain_retire(tsu_thread *self, tsu_record *newest, const tsu_record *end);
+
+/* What a record takes in memory; and a version with all its records. O(1). */
+size_t tsu_record_weight(const tsu_record *record);
+size_t tsu_version_bytes(uint64_t word);
+
+/* Groups of many objects are freed elsewhere, a bit at a time: set by whoever can. */
+extern void (*tsu_group_defer)(tsu_thread *self, tsu_group *group);
+/* Frees up to `budget` records of such a group; true: all of it, node included. */
+bool tsu_group_reap(tsu_thread *self, tsu_group *group, size_t budget);
+
+#endif

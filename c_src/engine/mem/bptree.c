@@ -1,0 +1,410 @@
+/* bptree.c: ordered_set: what kind.h asks for, on the nodes of bptree_node.h. */
+#include "mem/bptree_node.h"
+
+/* --- hints ------------------------------------------------------------------------------ */
+/* The leaf where this thread was last, in its scratch words: walks and loads in order mostly go on there, and need no way
+ * down. The node can still be used if no node of any tree has been retired since. */
+enum { HINT_ROOT, HINT_NODE, HINT_RETIREMENTS, HINT_INDEX };
+
+static void hint_set(tsu_thread *self, const tsu_root *root, const tsu_tnode *node, uint64_t retirements,
+                     unsigned index)
+{
+    self->scratch_word[HINT_ROOT] = (uint64_t)(uintptr_t)root;
+    self->scratch_word[HINT_NODE] = (uint64_t)(uintptr_t)node;
+    self->scratch_word[HINT_RETIREMENTS] = retirements;
+    self->scratch_word[HINT_INDEX] = index;
+}
+
+static bool hint_get(const tsu_thread *self, const tsu_root *root, uint64_t retirements, tsu_tree_place *out)
+{
+    if (self->scratch_word[HINT_ROOT] != (uint64_t)(uintptr_t)root) return false;
+    if (self->scratch_word[HINT_RETIREMENTS] != retirements) return false;
+    out->node = (tsu_tnode *)(uintptr_t)self->scratch_word[HINT_NODE];
+    out->content = tsu_node_content(out->node);
+    out->low_known = false;
+    out->unposted = NULL;
+    return out->content->level == 0 && !(out->content->flags & TSU_TREE_MERGING);
+}
+
+/* Is the key in what lies between entry i and it? 0: it is entry i's. */
+static bool entry_compare(const tsu_root *root, const tsu_content *c, unsigned i, const tsu_key *key, int *d)
+{
+    uint64_t word;
+    size_t   len;
+
+    if (key->mark != c->marks[i]) {
+        *d = key->mark < c->marks[i] ? -1 : 1;
+        return true;
+    }
+    *d = 0;
+    if (key->exact) return true;
+    word = tsu_load_acquire(&c->cells[tsu_leaf_index(c)[i]]);
+    if (!tsu_cell_holds_version(word)) return false;
+    *d = tsu_term_compare(key->bytes, tsu_version_key(word, root->keypos, &len));
+    return true;
+}
+
+/* Keys from a leaf's first one to its fence belong into it (T3). */
+static bool leaf_covers(const tsu_root *root, const tsu_content *c, const tsu_key *key)
+{
+    int d;
+
+    if (c->count == 0 || tsu_past_fence(c, key, false)) return false;
+    return entry_compare(root, c, 0, key, &d) && d >= 0;
+}
+
+static void leaf_locate(tsu_thread *self, tsu_root *root, const tsu_key *key, uint64_t retirements,
+                        tsu_tree_place *out)
+{
+    if (hint_get(self, root, retirements, out) && leaf_covers(root, out->content, key)) return;
+    (void)tsu_tree_locate(root, key, 0, false, out);
+}
+
+/* --- one key -------------------------------------------------------------------------------- */
+static tsu_status tree_create(tsu_thread *self, uint32_t keypos, tsu_root **out)
+{
+    tsu_root    *root = tsu_slab_alloc(self, sizeof *root);
+    tsu_content *c;
+    tsu_kit      kit;
+
+    if (root == NULL) return TSU_NOMEM;
+    memset(root, 0, sizeof *root);
+    root->keypos = keypos;
+    tsu_kit_open(&kit, self, root);
+    c = tsu_leaf_build(&kit, NULL, 0, 4);
+    kit.delta += sizeof *root;
+    tsu_kit_close(&kit);
+    if (c == NULL) {
+        tsu_slab_free(self, root, sizeof *root);
+        return TSU_NOMEM;
+    }
+    tsu_store_release(&root->node.content, (uint64_t)(uintptr_t)c);
+    *out = root;
+    return TSU_OK;
+}
+
+static uint64_t tree_peek(tsu_thread *self, tsu_root *root, const tsu_key *key)
+{
+    tsu_tree_place place;
+    tsu_leaf_place at;
+    uint64_t       word;
+
+    (void)self;
+    (void)tsu_tree_locate(root, key, 0, false, &place);
+    tsu_leaf_search(root, place.content, key, &at);
+    if (at.cell == NULL) return 0;
+    word = tsu_load_acquire(at.cell);
+    return tsu_cell_holds_version(word) ? word & (TSU_CELL_POINTER | TSU_CELL_KIND) : 0;
+}
+
+static uint64_t tree_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
+{
+    return tsu_cell_resolve(tree_peek(self, root, key));
+}
+
+/* Removed by us or by whoever put an aborted version right: drops the entry, and tidies up around it. */
+static void entry_drop(tsu_kit *kit, const tsu_key *key, tsu_word *cell)
+{
+    tsu_tree_place place;
+    unsigned       left;
+
+    TSU_TREE_STEP(TSU_TREE_CLOSED);
+    tsu_leaf_purge(kit, key, cell, &left);
+    /* not at every removal: the neighbours may be too full for long */
+    if (left >= TSU_LEAF_KEYS_MAX / 2 || left % 4 != 0) return;
+    tsu_tree_shrink(kit, key);
+    (void)tsu_tree_locate(kit->root, key, 0, false, &place);
+    if (place.content->count * 4u <= place.content->cap && place.content->cap > 8
+        && !(place.content->flags & TSU_TREE_MERGING))
+        (void)tsu_tree_renew(kit, place.node, place.content, key);      /* into a smaller block */
+}
+
+static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_edit *edit)
+{
+    uint64_t       retirements = tsu_load_acquire(&tsu_tree_retirements);
+    tsu_status     s = TSU_OK;
+    tsu_tree_place place;
+    tsu_leaf_place at;
+    tsu_kit        kit;
+    bool           posted = false;
+
+    tsu_kit_open(&kit, self, root);
+    leaf_locate(self, root, key, retirements, &place);
+    for (;;) {
+        if (place.unposted != NULL && !posted) {
+            posted = true;
+            tsu_tree_post(&kit, 0, place.unposted);
+        }
+        tsu_leaf_search(root, place.content, key, &at);
+        if (at.cell != NULL) {
+            tsu_cell_outcome outcome = tsu_cell_edit(self, at.cell, 0, TSU_CELL_CLOSED, edit);
+
+            if (outcome == TSU_CELL_DONE) {
+                if (edit->verdict == TSU_EDIT_REMOVE && tsu_leaf_cell_dead(tsu_leaf_cell_load(at.cell)))
+                    entry_drop(&kit, key, at.cell);
+                break;
+            }
+            if (outcome == TSU_CELL_BLOCKED) {
+                s = TSU_AGAIN;
+                break;
+            }
+            /* VACANT too: it was closed meanwhile, and is not used again (T2) */
+            if (tsu_leaf_cell_load(at.cell) & TSU_CELL_FROZEN) {
+                s = tsu_tree_renew(&kit, place.node, place.content, key);
+                if (s != TSU_OK) break;
+            }
+        } else if (place.content->flags & TSU_TREE_MERGING) {
+            s = tsu_tree_renew(&kit, place.node, place.content, key);
+            if (s != TSU_OK) break;
+        } else {
+            tsu_leaf_outcome outcome;
+
+            if (tsu_cell_edit_absent(self, edit) == TSU_CELL_DONE) break;
+            outcome = tsu_leaf_insert(&kit, place.node, place.content, &at, key, edit->put);
+            if (outcome == TSU_LEAF_DONE) {
+                tsu_version_decide(tsu_cell_version(edit->put));
+                break;
+            }
+            if (outcome == TSU_LEAF_FULL)
+                s = tsu_tree_renew(&kit, place.node, place.content, key);
+            if (outcome == TSU_LEAF_NOMEM) s = TSU_NOMEM;
+            if (s != TSU_OK) break;
+        }
+        (void)tsu_tree_locate(root, key, 0, false, &place);
+    }
+    hint_set(self, root, place.node, retirements, 0);
+    tsu_kit_close(&kit);
+    return s;
+}
+
+/* --- commits ----------------------------------------------------------------------------------- */
+/* False: memory is short. */
+static bool restore_once(tsu_kit *kit, const tsu_key *key, tsu_entry *entry)
+{
+    tsu_root *root = kit->root;
+
+    for (;;) {
+        tsu_tree_place place;
+        tsu_leaf_place at;
+        uint64_t       word;
+
+        (void)tsu_tree_locate(root, key, 0, false, &place);
+        tsu_leaf_search(root, place.content, key, &at);
+        if (at.cell == NULL) return true;
+        word = tsu_load_acquire(at.cell);
+        if (tsu_cell_version(word) != tsu_cell_version(entry->word) || !tsu_cell_holds_version(word)) {
+            if (!tsu_cell_holds_version(word)) entry_drop(kit, key, at.cell);
+            return true;
+        }
+        if (word & TSU_CELL_FROZEN) {
+            if (tsu_tree_renew(kit, place.node, place.content, key) != TSU_OK) return false;
+            continue;
+        }
+        tsu_cell_restore(kit->self, at.cell, word, 0, TSU_CELL_CLOSED);
+    }
+}
+
+static void tree_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry)
+{
+    for (;;) {
+        tsu_kit kit;
+        bool    done;
+
+        tsu_kit_open(&kit, self, root);
+        done = restore_once(&kit, key, entry);
+        tsu_kit_close(&kit);
+        if (done) return;
+        /* Another thread has frozen the leaf and there is no memory to finish its work; it had what it needs
+         * before it began. The version must not stay: its commit is about to be freed. */
+        tsu_env_yield();
+    }
+}
+
+static tsu_status tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
+                               tsu_install_outcome *outcome, tsu_commit **other)
+{
+    tsu_status s = TSU_OK;
+    tsu_kit    kit;
+
+    tsu_kit_open(&kit, self, root);
+    for (;;) {
+        /* in this order: what is under the entry, then the content that has or lacks the key, then whether the
+         * commit is pending (in tsu_cell_install), then the CAS on what was read */
+        uint64_t       under = tsu_load_acquire(&entry->under);
+        tsu_tree_place place;
+        tsu_leaf_place at;
+
+        (void)tsu_tree_locate(root, key, 0, false, &place);
+        tsu_leaf_search(root, place.content, key, &at);
+        if (at.cell == NULL && (place.content->flags & TSU_TREE_MERGING)) {
+            if ((s = tsu_tree_renew(&kit, place.node, place.content, key)) != TSU_OK) break;
+            continue;
+        }
+        *outcome = tsu_cell_install(self, at.cell, 0, TSU_CELL_CLOSED, entry, under, other);
+        if (*outcome == TSU_INSTALL_VACANT) {
+            tsu_leaf_outcome o = tsu_leaf_insert(&kit, place.node, place.content, &at, key, entry->word);
+
+            if (o == TSU_LEAF_FULL) s = tsu_tree_renew(&kit, place.node, place.content, key);
+            if (o == TSU_LEAF_NOMEM) s = TSU_NOMEM;
+            if (s != TSU_OK) break;
+            continue;
+        }
+        if (*outcome == TSU_INSTALL_DONE
+            && (tsu_load_acquire(&entry->commit->state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED) {
+            /* we may be late, and have shown it again after its commit was put right: hide it (E2) */
+            *outcome = TSU_INSTALL_STOP;
+            tsu_kit_close(&kit);
+            tree_restore(self, root, key, entry);
+            return TSU_OK;
+        }
+        if (*outcome != TSU_INSTALL_MOVED) break;
+        if (at.cell != NULL && (tsu_leaf_cell_load(at.cell) & TSU_CELL_FROZEN)
+            && (s = tsu_tree_renew(&kit, place.node, place.content, key)) != TSU_OK) break;
+    }
+    tsu_kit_close(&kit);
+    return s;
+}
+
+/* --- many keys ------------------------------------------------------------------------------------ */
+/* The first entry to visit, going on from the key. */
+static int walk_begin(const tsu_root *root, const tsu_content *c, const tsu_key *key, bool backward)
+{
+    tsu_leaf_place at;
+
+    if (key == NULL) return backward ? c->count - 1 : 0;
+    tsu_leaf_search(root, c, key, &at);
+    if (backward) return (int)at.at - 1;
+    return (int)at.at + (at.cell != NULL);
+}
+
+static bool walk_resume(tsu_thread *self, tsu_root *root, const tsu_key *key, bool backward,
+                        uint64_t retirements, tsu_tree_place *place, int *i)
+{
+    unsigned index = (unsigned)self->scratch_word[HINT_INDEX];
+    int      d;
+
+    if (!hint_get(self, root, retirements, place)) return false;
+    if (index < place->content->count && entry_compare(root, place->content, index, key, &d) && d == 0) {
+        *i = (int)index + (backward ? -1 : 1);
+        return true;
+    }
+    if (!leaf_covers(root, place->content, key)) return false;
+    *i = walk_begin(root, place->content, key, backward);
+    return true;
+}
+
+static void tree_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
+                      size_t budget, tsu_visit_fn visit, void *ctx, bool *done)
+{
+    uint64_t       retirements = tsu_load_acquire(&tsu_tree_retirements);
+    bool           backward = direction == TSU_BACKWARD;
+    int            step = backward ? -1 : 1, i;
+    size_t         steps = 0;
+    tsu_tree_place p;
+    tsu_key        at = {0};
+    bool           have = from != NULL, seen = false;
+    uint64_t       last_word = 0, last_mark = 0;      /* what was shown last, if `at` is not yet that */
+
+    *done = false;
+    if (have) {
+        at = *from;
+        if (walk_resume(self, root, &at, backward, retirements, &p, &i)) goto landed;
+    }
+land:
+    if (last_word != 0) {
+        at = tsu_key_of(root, last_mark, last_word);
+        have = true;
+        last_word = 0;
+    }
+    (void)tsu_tree_locate(root, have ? &at : NULL, 0, backward, &p);
+    i = walk_begin(root, p.content, have ? &at : NULL, backward);
+landed:
+    for (;;) {
+        const tsu_content *c = p.content;
+        const uint8_t     *index = tsu_leaf_index(c);
+
+        for (; i >= 0 && i < c->count; i += step) {
+            uint64_t word = tsu_cell_resolve(tsu_load_acquire(&c->cells[index[i]]));
+
+            steps++;
+            if (word != 0) {
+                seen = true;
+                last_word = word;
+                last_mark = c->marks[i];
+                if (!visit(ctx, word) || steps >= budget) {
+                    hint_set(self, root, p.node, retirements, (unsigned)i);
+                    return;
+                }
+                /* Of a commit that showed in this entry the others must show too: they do if nothing has been put
+                 * into the leaf since its content was read. A MERGING leaf does not tell. */
+                if (tsu_node_content(p.node) != c || (c->flags & TSU_TREE_MERGING)) goto land;
+            } else if (seen && steps >= budget) {
+                return;
+            }
+        }
+        steps++;
+        if (!backward) {
+            if (c->right == NULL) break;
+            p.node = c->right;
+            p.content = tsu_node_content(p.node);
+            i = 0;
+            continue;
+        }
+        if (!p.low_known) goto land;
+        if (p.low_none) break;
+        at = tsu_key_of_sep(p.low_mark, p.low);
+        have = true;
+        last_word = 0;
+        goto land;
+    }
+    *done = true;
+}
+
+typedef struct count_ctx {
+    uint64_t     left;
+    bool         found;
+    tsu_visit_fn visit;
+    void        *ctx;
+} count_ctx;
+
+static bool count_visit(void *arg, uint64_t word)
+{
+    count_ctx *c = arg;
+
+    if (c->left-- > 0) return true;
+    c->found = true;
+    (void)c->visit(c->ctx, word);
+    return false;
+}
+
+static void tree_slot(tsu_thread *self, tsu_root *root, uint64_t index, tsu_visit_fn visit, void *ctx, int *past)
+{
+    count_ctx c = {.left = index, .visit = visit, .ctx = ctx};
+    bool      done;
+
+    tree_walk(self, root, NULL, TSU_FORWARD, SIZE_MAX, count_visit, &c, &done);
+    *past = c.found ? 0 : c.left == 0 ? 1 : 2;
+}
+
+static size_t tree_bytes(tsu_root *root)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < TSU_TREE_STRIPES; i++) sum += tsu_load_relaxed(&root->bytes[i]);
+    return (size_t)sum;
+}
+
+const tsu_kind tsu_kind_tree = {
+    .name = "ordered_set",
+    .create = tree_create,
+    .reap = tsu_tree_reap,
+    .bytes = tree_bytes,
+    .find = tree_find,
+    .edit = tree_edit,
+    .install = tree_install,
+    .restore = tree_restore,
+    .peek = tree_peek,
+    .walk = tree_walk,
+    .slot = tree_slot,
+    .verify = tsu_tree_verify,
+};

@@ -1,0 +1,305 @@
+/* bptree_node.h: nodes of the tree, and what its parts share. For bptree*.c alone.
+ *
+ * A node is one atomic pointer to its content; contents are immutable and replaced by CAS. A content
+ * pointer is never used again while a thread that saw it is pinned, so such a CAS has no ABA.
+ *
+ *     content  0  level, flags, count, run or merge, cells used, cells, bytes / 8
+ *              8  right        the node to the right, NULL at the end of the level
+ *             16  fence_mark   keys of this node are below the fence; where right is NULL there is none
+ *             24  fence        the fence's bytes; NULL: its mark is exact
+ *             32  cells        leaf: the block; inner: NULL
+ *             40  marks[count]           order heads of the keys, ascending
+ *                 leaf:  index[count]    one byte each: the key's cell
+ *                 inner: children[count], then, with flag KEYED, keys[count] (NULL: the mark is exact)
+ *
+ * Entry 0 of an inner node stands for all keys below entry 1; its mark and key mean nothing.
+ *
+ * A cell is 0 (unused), then holds versions, then is CLOSED for ever; FROZEN stops all change. A
+ * version in a cell that no content names is not in the tree. A cell whose version was taken out
+ * elsewhere may hold an empty stamp for a moment; whoever meets it closes it.
+ *
+ * Life of a node
+ *     rewrite  freeze all cells; CAS the content to a copy with a fresh block          bptree_leaf.c
+ *     split    the same with half of the keys, the new right node linked behind; its
+ *              separator is posted into the parent by whoever notices                  bptree_shape.c
+ *     merge    (1) flag the parent with the right child's number: it does not change until the end
+ *              (2) mark the right child's content MERGING, which then is final; freeze its cells
+ *              (3) the node whose right link is that child absorbs it, by CAS
+ *              (4) the parent loses the flag and the child, which is retired
+ *              Whoever is in the way does the missing steps.
+ *     root     one fixed node: it grows by taking two new children, and shrinks (flag COLLAPSE) by
+ *              taking over the content of its only child
+ *
+ * A reader who comes down to a MERGING child does not know whether it has been absorbed yet: it goes on from the child's
+ * left neighbour. By a right link it may enter: what it finds there was true when it read the link.
+ *
+ * Invariants  T1  a leaf's keys lie between its fences, in order, each once.
+ *             T2  a cell of a leaf goes unused -> version -> ... -> closed, and never back.
+ *             T3  a node's lower bound never changes; only its fence moves.
+ *             T4  a MERGING content is a node's last.
+ * Ownership   a content owns its block, its fence bytes and (from entry 1) its keys; copies hand them on.
+ */
+#ifndef TSU_MEM_BPTREE_NODE_H
+#define TSU_MEM_BPTREE_NODE_H
+
+#include "mem/bptree.h"
+#include "mem/slab.h"
+#include "term/order.h"
+
+#ifndef TSU_LEAF_KEYS_MAX
+#define TSU_LEAF_KEYS_MAX  64
+#endif
+#define TSU_INNER_KEYS_MAX 96
+#define TSU_LEVELS_MAX     24
+#define TSU_RUN_MIN        8          /* neighbouring inserts in a row that make a split go by position */
+_Static_assert(2 * TSU_LEAF_KEYS_MAX + 2 < 255, "cell numbers and counts are bytes, also after a merge");
+_Static_assert(2 * TSU_INNER_KEYS_MAX + 2 < 255, "counts are bytes, also after a merge");
+
+#define TSU_CELL_CLOSED TSU_CELL_OTHER
+
+#define TSU_TREE_MERGING  1u
+#define TSU_TREE_KEYED    2u
+#define TSU_TREE_COLLAPSE 255u        /* in `merge`: the root is to take over its only child */
+
+typedef struct tsu_sep {              /* bytes of a separator key */
+    uint32_t len, held;               /* held: of memory, this header included */
+    uint8_t  bytes[];
+} tsu_sep;
+
+typedef struct tsu_tnode {
+    tsu_word content;
+} tsu_tnode;
+
+typedef struct tsu_content {
+    uint8_t    level, flags, count;
+    union {
+        uint8_t run;                  /* leaf: neighbouring inserts in a row */
+        uint8_t merge;                /* inner: the child to be merged away; 0: none */
+    };
+    uint8_t    used, cap;             /* leaf */
+    uint16_t   granules;
+    tsu_tnode *right;
+    uint64_t   fence_mark;
+    tsu_sep   *fence;
+    tsu_word  *cells;
+    uint64_t   marks[];
+} tsu_content;
+
+#define TSU_TREE_STRIPES 4
+
+struct tsu_root {
+    tsu_tnode  node;
+    uint32_t   keypos;
+    /* reap alone */
+    uint32_t   reap_state;
+    tsu_tnode *reap_next, *reap_below;
+    tsu_word   bytes[TSU_TREE_STRIPES];
+};
+
+/* Goes up before a node of any tree is retired or freed: while it stands still, so does every node. */
+extern tsu_word tsu_tree_retirements;
+
+static inline tsu_content *tsu_node_content(const tsu_tnode *node)
+{
+    return (tsu_content *)(uintptr_t)tsu_load_acquire(&node->content);
+}
+static inline bool tsu_node_swing(tsu_tnode *node, tsu_content *from, tsu_content *to)
+{
+    uint64_t expected = (uint64_t)(uintptr_t)from;
+
+    return tsu_cas(&node->content, &expected, (uint64_t)(uintptr_t)to);
+}
+
+static inline uint8_t *tsu_leaf_index(const tsu_content *c)
+{
+    return (uint8_t *)(uintptr_t)(c->marks + c->count);
+}
+static inline tsu_tnode **tsu_inner_children(const tsu_content *c)
+{
+    return (tsu_tnode **)(uintptr_t)(c->marks + c->count);
+}
+static inline tsu_sep **tsu_inner_keys(const tsu_content *c)
+{
+    return (tsu_sep **)(uintptr_t)(c->marks + 2 * c->count);
+}
+static inline tsu_sep *tsu_inner_key(const tsu_content *c, unsigned i)
+{
+    return c->flags & TSU_TREE_KEYED ? tsu_inner_keys(c)[i] : NULL;
+}
+static inline size_t tsu_content_bytes(const tsu_content *c) { return (size_t)c->granules * 8; }
+
+/* --- comparing ------------------------------------------------------------------ */
+/* How many of the n ascending marks are below x. */
+static inline unsigned tsu_marks_below(const uint64_t *marks, unsigned n, uint64_t x)
+{
+    const uint64_t *base = marks;
+
+    if (n == 0) return 0;
+    while (n > 1) {
+        unsigned half = n / 2;
+
+        base += base[half - 1] < x ? half : 0;
+        n -= half;
+    }
+    return (unsigned)(base - marks) + (*base < x);
+}
+
+static inline int tsu_key_against(const tsu_key *key, uint64_t mark, const tsu_sep *sep)
+{
+    if (key->mark != mark) return key->mark < mark ? -1 : 1;
+    if (key->exact || sep == NULL) return 0;
+    return tsu_term_compare(key->bytes, sep->bytes);
+}
+
+/* The key of a version that some content has under `mark`. */
+static inline tsu_key tsu_key_of(const tsu_root *root, uint64_t mark, uint64_t word)
+{
+    tsu_key k = {.mark = mark};
+
+    k.bytes = tsu_version_key(word, root->keypos, &k.len);
+    k.exact = tsu_order_head_exact(k.bytes);
+    return k;
+}
+static inline tsu_key tsu_key_of_sep(uint64_t mark, const tsu_sep *sep)
+{
+    tsu_key k = {.mark = mark, .exact = sep == NULL};
+
+    if (sep != NULL) {
+        k.bytes = sep->bytes;
+        k.len = sep->len;
+    }
+    return k;
+}
+
+/* Does the key lie behind the node? strict: is it behind also when everything below it is asked for? */
+static inline bool tsu_past_fence(const tsu_content *c, const tsu_key *key, bool strict)
+{
+    if (c->right == NULL || key->mark < c->fence_mark) return false;
+    int d = tsu_key_against(key, c->fence_mark, c->fence);
+    return strict ? d > 0 : d >= 0;
+}
+
+/* Where a key is or belongs in a leaf. [tie, tie_end) are the entries with the key's mark. */
+typedef struct tsu_leaf_place {
+    unsigned  tie, tie_end;
+    unsigned  at;              /* found: the entry; else where it would go */
+    tsu_word *cell;            /* NULL: the key has no entry with a version */
+} tsu_leaf_place;
+void tsu_leaf_search(const tsu_root *root, const tsu_content *c, const tsu_key *key, tsu_leaf_place *out);
+
+/* --- coming down -------------------------------------------------------------------- */
+typedef struct tsu_tree_place {
+    tsu_tnode     *node;
+    tsu_content   *content;
+    bool           low_known, low_none;      /* the bound below which the node has no keys */
+    uint64_t       low_mark;
+    const tsu_sep *low;
+    tsu_content   *unposted;                 /* this one's right neighbour was reached by its link */
+} tsu_tree_place;
+
+/* The node of `level` for the key; strict: for the greatest key below it; key NULL: the first node, or if strict the last one.
+ * False: the tree is not that high. Never waits, changes nothing. */
+bool tsu_tree_locate(tsu_root *root, const tsu_key *key, unsigned level, bool strict, tsu_tree_place *out);
+
+/* The child of an inner node on the way to the key. */
+unsigned tsu_inner_child(const tsu_content *c, const tsu_key *key, bool strict);
+
+/* --- memory of one operation ------------------------------------------------------------ */
+/* Spare pieces that were allocated ahead, so that a change which others wait to see finished does not fail
+ * half way; and the sum of what was allocated and retired. */
+#define TSU_KIT_SPARES 8
+typedef struct tsu_kit {
+    tsu_thread *self;
+    tsu_root   *root;
+    int64_t     delta;
+    unsigned    spare_count;
+    struct { void *memory; size_t bytes; } spare[TSU_KIT_SPARES];
+} tsu_kit;
+
+static inline void tsu_kit_open(tsu_kit *kit, tsu_thread *self, tsu_root *root)
+{
+    kit->self = self;
+    kit->root = root;
+    kit->delta = 0;
+    kit->spare_count = 0;
+}
+void tsu_kit_close(tsu_kit *kit);
+/* False when memory is short. */
+bool tsu_kit_reserve(tsu_kit *kit, size_t bytes);
+/* *got, between bytes and max, is what tsu_kit_free or _retire must be told. */
+void *tsu_kit_alloc(tsu_kit *kit, size_t bytes, size_t max, size_t *got);
+void tsu_kit_free(tsu_kit *kit, void *memory, size_t bytes);
+void tsu_kit_retire(tsu_kit *kit, void *memory, size_t bytes);
+
+static inline size_t tsu_leaf_bytes(unsigned count)
+{
+    return (sizeof(tsu_content) + count * 9u + 7) & ~(size_t)7;
+}
+static inline size_t tsu_inner_bytes(unsigned count, bool keyed)
+{
+    return sizeof(tsu_content) + (size_t)count * (keyed ? 24 : 16);
+}
+/* Room for n keys and a few more. */
+unsigned tsu_leaf_cap(unsigned n);
+
+/* All set but the arrays, level 0. `cells` may be NULL. */
+tsu_content *tsu_leaf_make(tsu_kit *kit, unsigned count);
+tsu_content *tsu_inner_make(tsu_kit *kit, unsigned level, unsigned count, bool keyed);
+/* The very same with other flags or merge number; shares all it owns with c. */
+tsu_content *tsu_content_twin(tsu_kit *kit, const tsu_content *c);
+/* Unused cells, *got of them: at least cap. */
+tsu_word *tsu_block_make(tsu_kit *kit, unsigned cap, unsigned *got);
+tsu_tnode *tsu_node_make(tsu_kit *kit, tsu_content *c);
+/* NULL with *ok when the key is exact. */
+tsu_sep *tsu_sep_make(tsu_kit *kit, const tsu_key *key, bool *ok);
+
+/* Back to the kit: never published. They accept NULL; block: leaf's block too. */
+void tsu_content_drop(tsu_kit *kit, tsu_content *c, bool block);
+void tsu_sep_drop(tsu_kit *kit, tsu_sep *s);
+void tsu_node_drop(tsu_kit *kit, tsu_tnode *node);
+/* Unlinked by the caller. */
+void tsu_content_retire(tsu_kit *kit, tsu_content *c, bool block);
+void tsu_sep_retire(tsu_kit *kit, tsu_sep *s);
+void tsu_node_retire(tsu_kit *kit, tsu_tnode *node);
+
+/* --- leaves: bptree_leaf.c ------------------------------------------------------------------ */
+typedef struct tsu_leaf_entry { uint64_t mark, word; } tsu_leaf_entry;
+
+/* Stops all change in a block. */
+void tsu_leaf_freeze(const tsu_content *c);
+/* The living entries of a frozen leaf, in order; returns how many. */
+unsigned tsu_leaf_gather(const tsu_content *c, tsu_leaf_entry *out);
+/* A leaf with these entries in a fresh block of at least `cap` cells. NULL: no memory. */
+tsu_content *tsu_leaf_build(tsu_kit *kit, const tsu_leaf_entry *entries, unsigned n, unsigned cap);
+/* The cell's word; an empty stamp is closed first. */
+uint64_t tsu_leaf_cell_load(tsu_word *cell);
+/* For ever without a version? */
+static inline bool tsu_leaf_cell_dead(uint64_t word) { return !tsu_cell_holds_version(word); }
+
+typedef enum tsu_leaf_outcome {
+    TSU_LEAF_DONE,
+    TSU_LEAF_LOST,          /* another thread was faster: look again */
+    TSU_LEAF_FULL,          /* has to be rewritten first */
+    TSU_LEAF_NOMEM
+} tsu_leaf_outcome;
+/* Puts a version under a key that `at` says is absent from content c of the node. */
+tsu_leaf_outcome tsu_leaf_insert(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_leaf_place *at,
+                                 const tsu_key *key, uint64_t word);
+/* Drops the closed entry of that cell, if it is still there. *left: keys that remain in the leaf, or UINT_MAX. */
+void tsu_leaf_purge(tsu_kit *kit, const tsu_key *key, tsu_word *cell, unsigned *left);
+
+/* --- the shape: bptree_shape.c ---------------------------------------------------------------- */
+/* Replaces content c of a leaf by one with free cells, or by two: full, frozen by another thread, or MERGING. `key` is what
+ * is on its way into it. Afterwards look again. */
+tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_key *key);
+/* Tells the parent of a node of `level` with content c about its right neighbour. */
+void tsu_tree_post(tsu_kit *kit, unsigned level, tsu_content *c);
+/* The leaf of that key has become small: merges what can be merged around it, up to the root. */
+void tsu_tree_shrink(tsu_kit *kit, const tsu_key *key);
+
+/* --- bptree_check.c ------------------------------------------------------------------------------ */
+const char *tsu_tree_verify(tsu_thread *self, tsu_root *root);
+bool tsu_tree_reap(tsu_thread *self, tsu_root *root, size_t budget,
+                   void (*release_version)(tsu_thread *self, uint64_t word));
+
+#endif

@@ -1,0 +1,547 @@
+/* bptree_shape.c: splits, merges, and the root; all of it by many threads at once. */
+#include "mem/bptree_node.h"
+
+/* More living keys than this in a leaf that is rewritten: it is split. */
+#define SPLIT_ABOVE (TSU_LEAF_KEYS_MAX - TSU_LEAF_KEYS_MAX / 8)
+
+static tsu_status help(tsu_kit *kit, const tsu_key *key, unsigned level);
+static tsu_status merge_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc);
+
+static tsu_key fence_key(const tsu_content *c) { return tsu_key_of_sep(c->fence_mark, c->fence); }
+
+/* --- splitting ------------------------------------------------------------------------ */
+/* Replaces content c of the node by `left` and a new node to the right of it with content `right`, which has c's fence and
+ * right link already; `sep` is between. Owns left and right, and drops them unless DONE; c is the caller's to retire. */
+static tsu_leaf_outcome swing_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, tsu_content *left,
+                                    tsu_content *right, const tsu_key *sep)
+{
+    tsu_leaf_outcome outcome = TSU_LEAF_NOMEM;
+    tsu_tnode       *second = NULL, *first = NULL;
+    tsu_content     *top = NULL;
+    tsu_sep         *fence = NULL, *key = NULL;
+    bool             is_root = node == &kit->root->node, ok;
+
+    if ((second = tsu_node_make(kit, right)) == NULL) goto done;
+    fence = tsu_sep_make(kit, sep, &ok);
+    if (!ok) goto done;
+    left->right = second;
+    left->fence_mark = sep->mark;
+    left->fence = fence;
+    if (is_root) {
+        key = tsu_sep_make(kit, sep, &ok);
+        if (!ok) goto done;
+        if ((first = tsu_node_make(kit, left)) == NULL) goto done;
+        if ((top = tsu_inner_make(kit, c->level + 1u, 2, key != NULL)) == NULL) goto done;
+        top->marks[0] = 0;
+        top->marks[1] = sep->mark;
+        tsu_inner_children(top)[0] = first;
+        tsu_inner_children(top)[1] = second;
+        if (key != NULL) tsu_inner_keys(top)[1] = key;
+    }
+    outcome = tsu_node_swing(node, c, is_root ? top : left) ? TSU_LEAF_DONE : TSU_LEAF_LOST;
+done:
+    if (outcome != TSU_LEAF_DONE) {
+        tsu_content_drop(kit, top, false);
+        tsu_node_drop(kit, first);
+        tsu_sep_drop(kit, key);
+        tsu_sep_drop(kit, fence);
+        tsu_node_drop(kit, second);
+        tsu_content_drop(kit, left, true);
+        tsu_content_drop(kit, right, true);
+    }
+    return outcome;
+}
+
+/* Where the key would go among entries. */
+static unsigned entries_below(const tsu_root *root, const tsu_leaf_entry *entries, unsigned n, const tsu_key *key)
+{
+    unsigned i = 0;
+    size_t   len;
+
+    while (i < n && entries[i].mark < key->mark) i++;
+    if (key->exact) return i;
+    while (i < n && entries[i].mark == key->mark
+           && tsu_term_compare(tsu_version_key(entries[i].word, root->keypos, &len), key->bytes) < 0) i++;
+    return i;
+}
+
+static tsu_status leaf_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_leaf_entry *entries,
+                             unsigned n, const tsu_key *key)
+{
+    unsigned         at = entries_below(kit->root, entries, n, key);
+    bool             in_order = c->run >= TSU_RUN_MIN || (at == n && c->right == NULL);
+    unsigned         m = in_order ? at : n / 2;
+    tsu_key          sep = m == n ? *key : tsu_key_of(kit->root, entries[m].mark, entries[m].word);
+    tsu_content     *left, *right;
+    tsu_leaf_outcome outcome;
+
+    /* what loads in order leave behind stays full, and gets no room */
+    left = tsu_leaf_build(kit, entries, m, m == n ? n : tsu_leaf_cap(m));
+    if (left == NULL) return TSU_NOMEM;
+    right = tsu_leaf_build(kit, entries + m, n - m, m == 0 ? n : tsu_leaf_cap(n - m));
+    if (right == NULL) {
+        tsu_content_drop(kit, left, true);
+        return TSU_NOMEM;
+    }
+    left->run = right->run = c->run;
+    right->right = c->right;
+    right->fence_mark = c->fence_mark;
+    right->fence = c->fence;
+    outcome = swing_split(kit, node, c, left, right, &sep);
+    if (outcome == TSU_LEAF_NOMEM) return TSU_NOMEM;
+    if (outcome == TSU_LEAF_LOST) return TSU_OK;
+    tsu_content_retire(kit, c, true);
+    TSU_TREE_STEP(TSU_TREE_SPLIT);
+    if (node != &kit->root->node) tsu_tree_post(kit, 0, left);
+    return TSU_OK;
+}
+
+tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_key *key)
+{
+    tsu_leaf_entry entries[256];
+    tsu_content   *next;
+    unsigned       n = c->count;
+
+    if (c->flags & TSU_TREE_MERGING) return help(kit, key, 0);
+    /* memory first: others wait for what is frozen */
+    if (n > SPLIT_ABOVE) {
+        if (!tsu_kit_reserve(kit, tsu_leaf_bytes(n)) || !tsu_kit_reserve(kit, n * sizeof(tsu_word))
+            || !tsu_kit_reserve(kit, tsu_leaf_bytes((n + 1) / 2))
+            || !tsu_kit_reserve(kit, tsu_leaf_cap((n + 1) / 2) * sizeof(tsu_word))) return TSU_NOMEM;
+    } else if (!tsu_kit_reserve(kit, tsu_leaf_bytes(n))
+               || !tsu_kit_reserve(kit, tsu_leaf_cap(n) * sizeof(tsu_word))) {
+        return TSU_NOMEM;
+    }
+    if (tsu_node_content(node) != c) return TSU_OK;
+    tsu_leaf_freeze(c);
+    TSU_TREE_STEP(TSU_TREE_FROZEN);
+    if (tsu_node_content(node) != c) return TSU_OK;
+    n = tsu_leaf_gather(c, entries);
+    if (n > SPLIT_ABOVE) return leaf_split(kit, node, c, entries, n, key);
+    next = tsu_leaf_build(kit, entries, n, tsu_leaf_cap(n));
+    if (next == NULL) return TSU_NOMEM;
+    next->run = c->run;
+    next->right = c->right;
+    next->fence_mark = c->fence_mark;
+    next->fence = c->fence;
+    if (tsu_node_swing(node, c, next)) tsu_content_retire(kit, c, true);
+    else tsu_content_drop(kit, next, true);
+    return TSU_OK;
+}
+
+/* Entries [from, to) of c; entry 0 of the result means nothing. */
+static tsu_content *inner_part(tsu_kit *kit, const tsu_content *c, unsigned from, unsigned to)
+{
+    tsu_content *part = tsu_inner_make(kit, c->level, to - from, (c->flags & TSU_TREE_KEYED) != 0);
+
+    if (part == NULL) return NULL;
+    memcpy(part->marks, c->marks + from, (to - from) * sizeof(uint64_t));
+    memcpy(tsu_inner_children(part), tsu_inner_children(c) + from, (to - from) * sizeof(tsu_tnode *));
+    if (part->flags & TSU_TREE_KEYED) {
+        memcpy(tsu_inner_keys(part), tsu_inner_keys(c) + from, (to - from) * sizeof(tsu_sep *));
+        tsu_inner_keys(part)[0] = NULL;
+    }
+    part->marks[0] = 0;
+    return part;
+}
+
+static tsu_status inner_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, unsigned at)
+{
+    unsigned         n = c->count;
+    unsigned         m = at + 1 == n && c->right == NULL ? n - 1 : n / 2;      /* loads in order: stay full */
+    tsu_key          sep = tsu_key_of_sep(c->marks[m], tsu_inner_key(c, m));
+    tsu_content     *left, *right;
+    tsu_leaf_outcome outcome;
+
+    left = inner_part(kit, c, 0, m);
+    if (left == NULL) return TSU_NOMEM;
+    right = inner_part(kit, c, m, n);
+    if (right == NULL) {
+        tsu_content_drop(kit, left, false);
+        return TSU_NOMEM;
+    }
+    right->right = c->right;
+    right->fence_mark = c->fence_mark;
+    right->fence = c->fence;
+    outcome = swing_split(kit, node, c, left, right, &sep);
+    if (outcome == TSU_LEAF_NOMEM) return TSU_NOMEM;
+    if (outcome == TSU_LEAF_LOST) return TSU_OK;
+    tsu_sep_retire(kit, tsu_inner_key(c, m));
+    tsu_content_retire(kit, c, false);
+    TSU_TREE_STEP(TSU_TREE_SPLIT);
+    if (node != &kit->root->node) tsu_tree_post(kit, left->level, left);      /* as deep as the tree is high */
+    return TSU_OK;
+}
+
+void tsu_tree_post(tsu_kit *kit, unsigned level, tsu_content *c)
+{
+    tsu_key    key = fence_key(c);
+    tsu_tnode *child = c->right;
+
+    for (;;) {
+        tsu_tree_place p;
+        tsu_content   *pc, *next;
+        tsu_sep       *sep;
+        unsigned       i, n;
+        bool           ok;
+
+        if (!tsu_tree_locate(kit->root, &key, level + 1, false, &p)) return;
+        pc = p.content;
+        if (pc->flags & TSU_TREE_MERGING) {
+            if (help(kit, &key, level + 1) != TSU_OK) return;
+            continue;
+        }
+        if (pc->merge != 0) {
+            if (merge_finish(kit, p.node, pc) != TSU_OK) return;
+            continue;
+        }
+        i = tsu_inner_child(pc, &key, false);
+        if (tsu_inner_children(pc)[i] == child) return;
+        if (i > 0 && tsu_key_against(&key, pc->marks[i], tsu_inner_key(pc, i)) == 0) return;
+        /* It may have been posted, merged away and retired while we were on the way. A merge needs it posted, so
+         * either it is MERGING by now, or the content without it that we hold is out of date and the CAS fails. */
+        if (tsu_node_content(child)->flags & TSU_TREE_MERGING) return;
+        n = pc->count;
+        if (n >= TSU_INNER_KEYS_MAX) {
+            if (inner_split(kit, p.node, pc, i) != TSU_OK) return;
+            continue;
+        }
+        sep = tsu_sep_make(kit, &key, &ok);
+        if (!ok) return;
+        next = tsu_inner_make(kit, pc->level, n + 1, sep != NULL || (pc->flags & TSU_TREE_KEYED));
+        if (next == NULL) {
+            tsu_sep_drop(kit, sep);
+            return;
+        }
+        next->right = pc->right;
+        next->fence_mark = pc->fence_mark;
+        next->fence = pc->fence;
+        for (unsigned from = 0, to = 0; from < n; from++, to++) {
+            next->marks[to] = pc->marks[from];
+            tsu_inner_children(next)[to] = tsu_inner_children(pc)[from];
+            if (next->flags & TSU_TREE_KEYED) tsu_inner_keys(next)[to] = tsu_inner_key(pc, from);
+            if (from != i) continue;
+            to++;
+            next->marks[to] = key.mark;
+            tsu_inner_children(next)[to] = child;
+            if (next->flags & TSU_TREE_KEYED) tsu_inner_keys(next)[to] = sep;
+        }
+        if (tsu_node_swing(p.node, pc, next)) {
+            tsu_content_retire(kit, pc, false);
+            /* somebody did not get round to it, or had no memory */
+            if (p.unposted != NULL) tsu_tree_post(kit, level + 1, p.unposted);
+            return;
+        }
+        tsu_content_drop(kit, next, false);
+        tsu_sep_drop(kit, sep);
+    }
+}
+
+/* --- merging ---------------------------------------------------------------------------- */
+/* Step 2. The content of a node that is marked is its last; a leaf's cells are frozen too. */
+static tsu_status mark(tsu_kit *kit, tsu_tnode *node, tsu_content **out)
+{
+    tsu_content *c;
+
+    for (;;) {
+        tsu_content *marked;
+
+        c = tsu_node_content(node);
+        if (c->flags & TSU_TREE_MERGING) break;
+        if (c->level > 0 && c->merge != 0) {
+            tsu_status s = merge_finish(kit, node, c);      /* one level down, and so on */
+
+            if (s != TSU_OK) return s;
+            continue;
+        }
+        marked = tsu_content_twin(kit, c);
+        if (marked == NULL) return TSU_NOMEM;
+        marked->flags |= TSU_TREE_MERGING;
+        if (tsu_node_swing(node, c, marked)) {
+            tsu_content_retire(kit, c, false);
+            c = marked;
+            break;
+        }
+        tsu_content_drop(kit, marked, false);
+    }
+    TSU_TREE_STEP(TSU_TREE_MARKED);
+    if (c->level == 0) tsu_leaf_freeze(c);
+    *out = c;
+    return TSU_OK;
+}
+
+/* x and r, neighbours, as one content. */
+static tsu_content *leaf_union(tsu_kit *kit, const tsu_content *x, const tsu_content *r)
+{
+    tsu_leaf_entry entries[512];
+    unsigned       n = tsu_leaf_gather(x, entries);
+
+    n += tsu_leaf_gather(r, entries + n);
+    return tsu_leaf_build(kit, entries, n, tsu_leaf_cap(n));
+}
+
+static tsu_content *inner_union(tsu_kit *kit, const tsu_content *x, const tsu_content *r)
+{
+    bool         keyed = ((x->flags | r->flags) & TSU_TREE_KEYED) || x->fence != NULL;
+    unsigned     n = x->count;
+    tsu_content *u = tsu_inner_make(kit, x->level, n + r->count, keyed);
+
+    if (u == NULL) return NULL;
+    memcpy(u->marks, x->marks, n * sizeof(uint64_t));
+    memcpy(u->marks + n, r->marks, r->count * sizeof(uint64_t));
+    u->marks[n] = x->fence_mark;
+    memcpy(tsu_inner_children(u), tsu_inner_children(x), n * sizeof(tsu_tnode *));
+    memcpy(tsu_inner_children(u) + n, tsu_inner_children(r), r->count * sizeof(tsu_tnode *));
+    if (keyed) {
+        for (unsigned i = 1; i < n; i++) tsu_inner_keys(u)[i] = tsu_inner_key(x, i);
+        for (unsigned i = 1; i < r->count; i++) tsu_inner_keys(u)[n + i] = tsu_inner_key(r, i);
+        tsu_inner_keys(u)[n] = x->fence;
+    }
+    return u;
+}
+
+/* Step 3. `r` is the marked content of node `right`, whose lower bound is `sep`; `x` is left of it or absorbs it. */
+static tsu_status absorb(tsu_kit *kit, tsu_tnode *x, tsu_tnode *right, const tsu_content *r, const tsu_key *sep)
+{
+    for (;;) {
+        tsu_content *xc = tsu_node_content(x), *u;
+
+        if (xc->right != right) {
+            if (xc->right == NULL || tsu_key_against(sep, xc->fence_mark, xc->fence) < 0) return TSU_OK;      /* done */
+            x = xc->right;       /* a split of the left child that the parent does not know yet */
+            continue;
+        }
+        if (xc->flags & TSU_TREE_MERGING) return TSU_OK;      /* the caller is out of date */
+        if (xc->level == 0) {
+            tsu_leaf_freeze(xc);
+            if (tsu_node_content(x) != xc) continue;
+            u = leaf_union(kit, xc, r);
+        } else {
+            if (xc->merge != 0) {
+                tsu_status s = merge_finish(kit, x, xc);
+
+                if (s != TSU_OK) return s;
+                continue;
+            }
+            u = inner_union(kit, xc, r);
+        }
+        if (u == NULL) return TSU_NOMEM;
+        u->right = r->right;
+        u->fence_mark = r->fence_mark;
+        u->fence = r->fence;
+        if (tsu_node_swing(x, xc, u)) {
+            if (xc->level == 0) tsu_sep_retire(kit, xc->fence);      /* an inner node's is now a key */
+            tsu_content_retire(kit, xc, true);
+            return TSU_OK;
+        }
+        tsu_content_drop(kit, u, true);
+    }
+}
+
+/* The root takes over the content of its only child. If that has a neighbour by now, a copy of it moves under the root
+ * together with the neighbour. */
+static tsu_status collapse_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc)
+{
+    tsu_leaf_entry entries[256];
+    tsu_tnode     *child = tsu_inner_children(pc)[0], *moved = NULL;
+    tsu_content   *c, *copy, *top = NULL;
+    tsu_sep       *key = NULL;
+    tsu_status     s = mark(kit, child, &c);
+    bool           ok = true;
+
+    if (s != TSU_OK) return s;
+    if (tsu_node_content(node) != pc) return TSU_OK;
+    if (c->level == 0) {
+        unsigned n = tsu_leaf_gather(c, entries);
+
+        copy = tsu_leaf_build(kit, entries, n, tsu_leaf_cap(n));
+        if (copy != NULL) {
+            copy->right = c->right;
+            copy->fence_mark = c->fence_mark;
+            copy->fence = c->fence;
+        }
+    } else {
+        copy = tsu_content_twin(kit, c);
+        if (copy != NULL) copy->flags &= (uint8_t)~TSU_TREE_MERGING;
+    }
+    if (copy == NULL) return TSU_NOMEM;
+    if (c->right != NULL) {
+        tsu_key fence = fence_key(c);
+
+        key = tsu_sep_make(kit, &fence, &ok);
+        moved = tsu_node_make(kit, copy);
+        top = tsu_inner_make(kit, pc->level, 2, key != NULL);
+        if (!ok || moved == NULL || top == NULL) {
+            tsu_sep_drop(kit, key);
+            tsu_node_drop(kit, moved);
+            tsu_content_drop(kit, top, false);
+            tsu_content_drop(kit, copy, true);
+            return TSU_NOMEM;
+        }
+        top->marks[0] = 0;
+        top->marks[1] = fence.mark;
+        tsu_inner_children(top)[0] = moved;
+        tsu_inner_children(top)[1] = c->right;
+        if (key != NULL) tsu_inner_keys(top)[1] = key;
+    }
+    if (tsu_node_swing(node, pc, top != NULL ? top : copy)) {
+        tsu_content_retire(kit, pc, false);
+        tsu_content_retire(kit, c, true);
+        tsu_node_retire(kit, child);
+    } else {
+        tsu_sep_drop(kit, key);
+        tsu_node_drop(kit, moved);
+        tsu_content_drop(kit, top, false);
+        tsu_content_drop(kit, copy, true);
+    }
+    return TSU_OK;
+}
+
+/* Steps 2 to 4 for the merge that content pc of the node announces. On OK the node has another content. */
+static tsu_status merge_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc)
+{
+    unsigned     i = pc->merge;
+    tsu_tnode   *right;
+    tsu_content *r, *next;
+    tsu_key      sep;
+    tsu_status   s;
+
+    if (i == TSU_TREE_COLLAPSE) return collapse_finish(kit, node, pc);
+    right = tsu_inner_children(pc)[i];
+    sep = tsu_key_of_sep(pc->marks[i], tsu_inner_key(pc, i));
+    if ((s = mark(kit, right, &r)) != TSU_OK) return s;
+    if (tsu_node_content(node) != pc) return TSU_OK;
+    if ((s = absorb(kit, tsu_inner_children(pc)[i - 1], right, r, &sep)) != TSU_OK) return s;
+    TSU_TREE_STEP(TSU_TREE_ABSORBED);
+    if (tsu_node_content(node) != pc) return TSU_OK;
+    next = tsu_inner_make(kit, pc->level, pc->count - 1u, (pc->flags & TSU_TREE_KEYED) != 0);
+    if (next == NULL) return TSU_NOMEM;
+    next->right = pc->right;
+    next->fence_mark = pc->fence_mark;
+    next->fence = pc->fence;
+    for (unsigned from = 0, to = 0; from < pc->count; from++) {
+        if (from == i) continue;
+        next->marks[to] = pc->marks[from];
+        tsu_inner_children(next)[to] = tsu_inner_children(pc)[from];
+        if (next->flags & TSU_TREE_KEYED) tsu_inner_keys(next)[to] = tsu_inner_key(pc, from);
+        to++;
+    }
+    if (tsu_node_swing(node, pc, next)) {
+        tsu_sep_retire(kit, tsu_inner_key(pc, i));
+        tsu_content_retire(kit, pc, false);
+        tsu_content_retire(kit, r, true);
+        tsu_node_retire(kit, right);
+    } else {
+        tsu_content_drop(kit, next, false);
+    }
+    return TSU_OK;
+}
+
+/* A content of `level` on the way to the key is MERGING: finishes that merge, or the one above it that is in its way. */
+static tsu_status help(tsu_kit *kit, const tsu_key *key, unsigned level)
+{
+    for (;; level++) {
+        tsu_tree_place p;
+
+        if (!tsu_tree_locate(kit->root, key, level + 1, false, &p)) return TSU_OK;
+        if (p.content->flags & TSU_TREE_MERGING) continue;
+        return p.content->merge != 0 ? merge_finish(kit, p.node, p.content) : TSU_OK;
+    }
+}
+
+/* --- shrinking ------------------------------------------------------------------------------ */
+static bool fit_together(const tsu_content *a, const tsu_content *b)
+{
+    unsigned max = a->level == 0 ? TSU_LEAF_KEYS_MAX : TSU_INNER_KEYS_MAX;
+    unsigned sum = (unsigned)a->count + b->count;
+
+    /* with room left, or the next insert would split again; but a node with nothing in it always goes */
+    if (a->count <= 1 || b->count <= 1) return sum <= max + 1;
+    return sum <= max - max / 4;
+}
+
+/* Step 1, and then the others. True: children i-1 and i of content pc are one. */
+static bool merge_pair(tsu_kit *kit, tsu_tnode *node, tsu_content *pc, unsigned i)
+{
+    tsu_tnode   *left = tsu_inner_children(pc)[i - 1], *right = tsu_inner_children(pc)[i];
+    tsu_content *lc = tsu_node_content(left), *rc = tsu_node_content(right), *flagged;
+    unsigned     sum = (unsigned)lc->count + rc->count;
+
+    if ((lc->flags | rc->flags) & TSU_TREE_MERGING) return false;
+    if (lc->right != right || !fit_together(lc, rc)) return false;
+    /* memory first: from the flag on others wait for the end */
+    if (!tsu_kit_reserve(kit, tsu_content_bytes(rc))
+        || !tsu_kit_reserve(kit, lc->level == 0 ? tsu_leaf_bytes(sum) : tsu_inner_bytes(sum, true))
+        || (lc->level == 0 && !tsu_kit_reserve(kit, tsu_leaf_cap(sum) * sizeof(tsu_word)))
+        || !tsu_kit_reserve(kit, tsu_content_bytes(pc))) return false;
+    flagged = tsu_content_twin(kit, pc);
+    if (flagged == NULL) return false;
+    if (!tsu_kit_reserve(kit, tsu_content_bytes(pc))) {
+        tsu_content_drop(kit, flagged, false);
+        return false;
+    }
+    flagged->merge = (uint8_t)i;
+    if (!tsu_node_swing(node, pc, flagged)) {
+        tsu_content_drop(kit, flagged, false);
+        return false;
+    }
+    tsu_content_retire(kit, pc, false);
+    TSU_TREE_STEP(TSU_TREE_FLAGGED);
+    return merge_finish(kit, node, flagged) == TSU_OK;
+}
+
+static void collapse(tsu_kit *kit, tsu_content *pc)
+{
+    tsu_content *c = tsu_node_content(tsu_inner_children(pc)[0]), *flagged;
+
+    if (!tsu_kit_reserve(kit, tsu_content_bytes(c)) || !tsu_kit_reserve(kit, tsu_content_bytes(c))
+        || (c->level == 0 && !tsu_kit_reserve(kit, tsu_leaf_cap(c->count) * sizeof(tsu_word)))) return;
+    flagged = tsu_content_twin(kit, pc);
+    if (flagged == NULL) return;
+    flagged->merge = TSU_TREE_COLLAPSE;
+    if (!tsu_node_swing(&kit->root->node, pc, flagged)) {
+        tsu_content_drop(kit, flagged, false);
+        return;
+    }
+    tsu_content_retire(kit, pc, false);
+    TSU_TREE_STEP(TSU_TREE_FLAGGED);
+    (void)collapse_finish(kit, &kit->root->node, flagged);
+}
+
+void tsu_tree_shrink(tsu_kit *kit, const tsu_key *key)
+{
+    unsigned level = 0;
+
+    for (;;) {
+        tsu_tree_place p;
+        tsu_content   *pc;
+        unsigned       i, left;
+
+        if (!tsu_tree_locate(kit->root, key, level + 1, false, &p)) return;
+        pc = p.content;
+        if (pc->flags & TSU_TREE_MERGING) {
+            (void)help(kit, key, level + 1);
+            return;
+        }
+        if (pc->merge != 0) {
+            (void)merge_finish(kit, p.node, pc);
+            return;
+        }
+        if (pc->count == 1) {
+            if (p.node == &kit->root->node) {
+                collapse(kit, pc);
+                return;
+            }
+            level++;
+            continue;
+        }
+        i = tsu_inner_child(pc, key, false);
+        left = pc->count - 1u;
+        if (!(i > 0 && merge_pair(kit, p.node, pc, i))) {
+            if (i + 1u >= pc->count || tsu_node_content(p.node) != pc) return;
+            if (!merge_pair(kit, p.node, pc, i + 1)) return;
+        }
+        if (p.node == &kit->root->node ? left > 1 : left >= TSU_INNER_KEYS_MAX / 2) return;
+        if (p.node != &kit->root->node) level++;
+    }
+}

@@ -1,0 +1,125 @@
+/* hashdir.h: directories of a hash table, and how buckets move from one to the next. Inside of hashtab.c;
+ * hashtab.h draws the whole. */
+#ifndef TSU_MEM_HASHDIR_H
+#define TSU_MEM_HASHDIR_H
+
+#include "mem/hashtab.h"
+#include "term/hash.h"
+
+#define HASH_HEAD_SLOTS 7u
+#define HASH_SIDE_SLOTS 4u
+
+#define CTL_STATE          UINT64_C(7)
+#define CTL_IDLE           UINT64_C(0)
+#define CTL_INSERTING      UINT64_C(1)
+#define CTL_FREEZING       UINT64_C(2)
+#define CTL_FORWARD        UINT64_C(3)
+#define CTL_GROUP          (UINT64_C(1) << 48)
+#define CTL_POSITION_SHIFT 49
+#define CTL_POSITION_MAX   0x7fffu
+
+struct hash_line { tsu_word ctl, slot[HASH_HEAD_SLOTS]; };
+struct hash_side { tsu_word slot[HASH_SIDE_SLOTS]; };
+_Static_assert(sizeof(struct hash_line) == 64, "a bucket begins with one line");
+
+#define HASH_SEGMENT_SHIFT 4u
+#define HASH_SEGMENT_LINES (1u << HASH_SEGMENT_SHIFT)
+#define HASH_SEGMENT_GONE  UINT64_C(1)     /* all its buckets have moved on */
+
+/* One directory: 2^level buckets. A unit is what moves at a time: one bucket of the smaller of two directories, and
+ * its counterparts in the larger one. */
+struct hash_dir {
+    /* fixed */
+    uint32_t level;
+    uint32_t segment_count;
+    size_t   bytes;
+    /* atomic */
+    tsu_word next;             /* struct hash_dir *: where buckets move to */
+    tsu_word claimed;          /* units taken up */
+    tsu_word moved;            /* units done */
+    tsu_word segment[];        /* struct hash_line *, 0 (in `next`: not made yet), or GONE */
+};
+
+struct tsu_root {
+    tsu_word dir;              /* struct hash_dir *: the oldest that still has buckets */
+    uint32_t keypos;
+    uint32_t reap_segment;     /* reap only: how far it has come */
+    tsu_word bytes;
+    tsu_word spared;           /* freed while growing, not yet taken off `bytes`: it must not shrink then */
+    tsu_word sampled;          /* keys whose hash ends in 0000 */
+    /* a table begins with a directory of one bucket that needs no memory of its own */
+    struct {
+        struct hash_dir dir;
+        tsu_word        segment[1];
+    } first;
+    _Alignas(64) struct hash_line line;
+};
+
+static inline struct hash_dir *hash_root_dir(const tsu_root *root)
+{
+    return (struct hash_dir *)(uintptr_t)tsu_load_acquire(&root->dir);
+}
+
+static inline struct hash_dir *hash_dir_next(const struct hash_dir *dir)
+{
+    struct hash_dir *next = (struct hash_dir *)(uintptr_t)tsu_load_acquire(&dir->next);
+
+    DCHECK(next != NULL);
+    return next;
+}
+
+static inline uint64_t hash_index(uint64_t hash, uint32_t level) { return hash >> 1 >> (63 - level); }
+
+/* The bucket of a hash; NULL: it has moved to the next directory. */
+static inline struct hash_line *hash_dir_line(const struct hash_dir *dir, uint64_t hash)
+{
+    uint64_t i = hash_index(hash, dir->level);
+    uint64_t segment = tsu_load_acquire(&dir->segment[i >> HASH_SEGMENT_SHIFT]);
+
+    if (TSU_UNLIKELY(segment == HASH_SEGMENT_GONE)) return NULL;
+    return (struct hash_line *)(uintptr_t)segment + (i & (HASH_SEGMENT_LINES - 1));
+}
+
+/* First and last hash of the bucket. */
+static inline void hash_dir_interval(const struct hash_dir *dir, uint64_t hash, uint64_t *low, uint64_t *high)
+{
+    uint64_t rest = UINT64_MAX >> dir->level;
+
+    *low = hash & ~rest;
+    *high = hash | rest;
+}
+
+/* Tags hold 16 bits of the hash from bit `window` (counted from the top) on: at least the 9 that follow those which
+ * choose the bucket, and a bucket can be split in two without a look at the records. */
+static inline uint32_t hash_window(uint32_t level) { return level & ~7u; }
+
+static inline uint64_t hash_tag(uint64_t hash, uint32_t level)
+{
+    return hash << hash_window(level) & TSU_CELL_AUX;
+}
+
+tsu_status tsu_hash_create(tsu_thread *self, uint32_t keypos, tsu_root **out);
+bool tsu_hash_reap(tsu_thread *self, tsu_root *root, size_t budget,
+                   void (*release_version)(tsu_thread *self, uint64_t word));
+size_t tsu_hash_bytes(tsu_root *root);
+const char *tsu_hash_verify(tsu_thread *self, tsu_root *root);
+
+void tsu_hash_bytes_add(tsu_root *root, size_t bytes);
+
+/* Finishes what ctl announces. */
+void tsu_hash_complete(tsu_thread *self, struct tsu_root *root, const struct hash_dir *dir,
+                       struct hash_line *line, uint64_t ctl);
+
+/* Moves the unit that holds `hash` from `dir` to the next directory; helping others is all it does if they are
+ * faster. */
+tsu_status tsu_hash_move(tsu_thread *self, tsu_root *root, struct hash_dir *dir, uint64_t hash);
+
+/* A bucket is full: should the table grow first? Small tables only; large ones grow by count. */
+bool tsu_hash_want_growth(const tsu_root *root, const struct hash_dir *dir);
+tsu_status tsu_hash_grow(tsu_thread *self, tsu_root *root);
+
+/* Counting, and now and then a step of growing or shrinking. */
+void tsu_hash_key_added(tsu_thread *self, tsu_root *root, uint64_t hash);
+void tsu_hash_key_removed(tsu_thread *self, tsu_root *root, uint64_t hash);
+
+#endif

@@ -1,0 +1,392 @@
+/* slab.c: heaps of 64 KB pages; a pool of pages in 2 MB chunks. */
+#include <string.h>
+
+#include "mem/slab.h"
+
+#define PAGE_BYTES    65536u
+#define CHUNK_BYTES   (2u << 20)
+#define CHUNK_PAGES   (CHUNK_BYTES / PAGE_BYTES)
+#define FINE_COUNT    32u                 /* 8, 16, ... 256 */
+#define CLASS_COUNT   (FINE_COUNT + 20u)  /* then four steps to a doubling: 320 ... 8192 */
+#define POOL_KEEP     (4u << 20)          /* bytes of free pages that keep their memory */
+#define HUGE_FROM     (16u << 20)         /* from here on chunks ask for huge pages */
+
+/* xfree: head of the list of pieces that other threads freed; bit 0: tell the heap when one comes */
+#define NOTIFY UINT64_C(1)
+
+struct tsu_heap;
+
+enum place { IN_NO_LIST, IS_CURRENT, IS_FULL, IS_PARTIAL };
+
+struct page {
+    /* the heap's thread only */
+    void            *free;            /* list of free pieces, through their first word */
+    uint32_t         bump, piece_bytes;
+    uint32_t         used;            /* pieces out, those in xfree included */
+    uint32_t         class;
+    enum place       place;
+    bool             armed;           /* NOTIFY was set, and its page has not come back through `notified` */
+    struct page     *next, *prev;     /* partial list; in the pool: next alone */
+    /* shared */
+    struct tsu_heap *heap;            /* fixed while the page is a heap's */
+    tsu_word         xfree;
+    struct page     *notified_next;
+};
+
+#define PAGE_HEADER 128u
+_Static_assert(sizeof(struct page) <= PAGE_HEADER, "the header has its room");
+
+struct tsu_heap {
+    struct page *current[CLASS_COUNT];
+    struct page *partial[CLASS_COUNT];
+    tsu_word     notified;            /* struct page *: full pages that got a piece back */
+};
+
+struct chunk {
+    struct chunk *next;
+    char         *pages;
+};
+
+static struct {
+    tsu_env_mutex mutex;
+    tsu_word      ready;
+    struct page  *warm;               /* free pages with memory behind them */
+    size_t        warm_bytes;
+    char        **cold_stack;         /* pages given back to the system: their own bytes are gone */
+    size_t        cold_count, cold_room;
+    struct chunk *chunks;
+    tsu_word      held_bytes, pooled_bytes;
+} pool;
+
+/* --- size classes -------------------------------------------------------------- */
+static inline uint32_t class_of(size_t bytes)
+{
+    if (TSU_LIKELY(bytes <= 256)) return bytes == 0 ? 0 : (uint32_t)((bytes + 7) / 8 - 1);
+
+    uint32_t log = 63u - (uint32_t)__builtin_clzll(bytes - 1);        /* 2^log < bytes <= 2^(log+1) */
+    uint32_t step = (uint32_t)((bytes - 1) >> (log - 2)) & 3;
+
+    return FINE_COUNT + (log - 8) * 4 + step;
+}
+
+static inline size_t class_bytes(uint32_t class)
+{
+    if (class < FINE_COUNT) return (size_t)(class + 1) * 8;
+    class -= FINE_COUNT;
+    return (size_t)(5 + class % 4) << (6 + class / 4);
+}
+
+size_t tsu_slab_round(size_t bytes)
+{
+    return bytes > TSU_SLAB_BYTES_MAX ? bytes : class_bytes(class_of(bytes));
+}
+
+/* --- the pool of pages --------------------------------------------------------- */
+static void pool_lock(void)
+{
+    uint64_t state = tsu_load_acquire(&pool.ready);
+
+    if (TSU_UNLIKELY(state != 2)) {
+        uint64_t zero = 0;
+
+        if (tsu_cas(&pool.ready, &zero, 1)) {
+            tsu_env_mutex_init(&pool.mutex);
+            tsu_store_release(&pool.ready, 2);
+        } else {
+            while (tsu_load_acquire(&pool.ready) != 2) tsu_env_yield();
+        }
+    }
+    tsu_env_mutex_lock(&pool.mutex);
+}
+
+static bool chunk_add(void)
+{
+    struct chunk *c = tsu_env_alloc(sizeof *c);
+    size_t        i;
+
+    if (c == NULL) return false;
+    if (pool.cold_room - pool.cold_count < CHUNK_PAGES) {
+        size_t room = pool.cold_room * 2 + CHUNK_PAGES;
+        char **more = tsu_env_realloc(pool.cold_stack, pool.cold_room * sizeof *more, room * sizeof *more);
+
+        if (more == NULL) goto fail;
+        pool.cold_stack = more;
+        pool.cold_room = room;
+    }
+    c->pages = tsu_env_pages_map(CHUNK_BYTES, CHUNK_BYTES, tsu_load_relaxed(&pool.held_bytes) >= HUGE_FROM);
+    if (c->pages == NULL) goto fail;
+    c->next = pool.chunks;
+    pool.chunks = c;
+    for (i = CHUNK_PAGES; i-- > 0;) pool.cold_stack[pool.cold_count++] = c->pages + i * PAGE_BYTES;
+    return true;
+fail:
+    tsu_env_free(c, sizeof *c);
+    return false;
+}
+
+static struct page *pool_get(void)
+{
+    struct page *p = NULL;
+
+    pool_lock();
+    if (pool.warm != NULL) {
+        p = pool.warm;
+        pool.warm = p->next;
+        pool.warm_bytes -= PAGE_BYTES;
+    } else if (pool.cold_count > 0 || chunk_add()) {
+        p = (struct page *)(void *)pool.cold_stack[--pool.cold_count];
+    }
+    if (p != NULL) tsu_count_add(&pool.held_bytes, PAGE_BYTES);
+    tsu_store_relaxed(&pool.pooled_bytes, pool.warm_bytes);
+    tsu_env_mutex_unlock(&pool.mutex);
+    return p;
+}
+
+static void pool_put(struct page *p)
+{
+    pool_lock();
+    tsu_count_add(&pool.held_bytes, (uint64_t)0 - PAGE_BYTES);
+    if (pool.warm_bytes < POOL_KEEP || pool.warm_bytes < tsu_load_relaxed(&pool.held_bytes) / 16
+        || pool.cold_count == pool.cold_room) {
+        p->next = pool.warm;
+        pool.warm = p;
+        pool.warm_bytes += PAGE_BYTES;
+    } else {
+        tsu_env_pages_discard(p, PAGE_BYTES);
+        pool.cold_stack[pool.cold_count++] = (char *)p;
+    }
+    tsu_store_relaxed(&pool.pooled_bytes, pool.warm_bytes);
+    tsu_env_mutex_unlock(&pool.mutex);
+}
+
+void tsu_slab_stats_get(tsu_slab_stats *out)
+{
+    out->bytes_held = tsu_load_relaxed(&pool.held_bytes);
+    out->bytes_pooled = tsu_load_relaxed(&pool.pooled_bytes);
+}
+
+void tsu_slab_deinit(void)
+{
+    struct chunk *c = pool.chunks, *next;
+
+    for (; c != NULL; c = next) {
+        next = c->next;
+        tsu_env_pages_unmap(c->pages, CHUNK_BYTES);
+        tsu_env_free(c, sizeof *c);
+    }
+    tsu_env_free(pool.cold_stack, pool.cold_room * sizeof *pool.cold_stack);
+    if (tsu_load_relaxed(&pool.ready) == 2) tsu_env_mutex_deinit(&pool.mutex);
+    memset(&pool, 0, sizeof pool);
+}
+
+/* --- pages of a heap ------------------------------------------------------------ */
+static inline struct page *page_of(void *memory)
+{
+    return (struct page *)((uintptr_t)memory & ~(uintptr_t)(PAGE_BYTES - 1));
+}
+
+static void partial_push(struct tsu_heap *h, struct page *p)
+{
+    p->place = IS_PARTIAL;
+    p->prev = NULL;
+    p->next = h->partial[p->class];
+    if (p->next != NULL) p->next->prev = p;
+    h->partial[p->class] = p;
+}
+
+static void partial_remove(struct tsu_heap *h, struct page *p)
+{
+    if (p->prev != NULL) p->prev->next = p->next;
+    else h->partial[p->class] = p->next;
+    if (p->next != NULL) p->next->prev = p->prev;
+    p->place = IN_NO_LIST;
+}
+
+/* Takes what other threads have freed; keeps the NOTIFY bit as it is. */
+static void page_collect(struct page *p)
+{
+    uint64_t x = tsu_load_acquire(&p->xfree);
+    void    *piece, *next;
+
+    if ((x & ~NOTIFY) == 0) return;
+    while (!tsu_cas(&p->xfree, &x, x & NOTIFY)) {}
+    for (piece = (void *)(uintptr_t)(x & ~NOTIFY); piece != NULL; piece = next) {
+        next = *(void **)piece;
+        *(void **)piece = p->free;
+        p->free = piece;
+        p->used--;
+    }
+}
+
+static inline bool page_has_free(const struct page *p)
+{
+    return p->free != NULL || p->bump + p->piece_bytes <= PAGE_BYTES;
+}
+
+/* An empty page goes back to the pool, unless another thread is about to tell us of it. */
+static bool page_release(struct page *p)
+{
+    if (p->armed) {
+        uint64_t x = NOTIFY;
+
+        if (!tsu_cas(&p->xfree, &x, 0)) return false;
+        p->armed = false;
+    }
+    pool_put(p);
+    return true;
+}
+
+static void notified_take(struct tsu_heap *h)
+{
+    struct page *p = (struct page *)(uintptr_t)tsu_exchange(&h->notified, 0), *next;
+
+    for (; p != NULL; p = next) {
+        next = p->notified_next;
+        p->armed = false;
+        page_collect(p);
+        if (p->place == IS_FULL) partial_push(h, p);
+        if (p->place == IS_PARTIAL && p->used == 0) {
+            partial_remove(h, p);
+            pool_put(p);
+        }
+    }
+}
+
+/* The current page has nothing left: other threads may wake it up. False: it has something after all. */
+static bool page_retire_full(struct page *p)
+{
+    uint64_t zero = 0;
+
+    p->place = IS_FULL;
+    if (p->armed) {
+        page_collect(p);
+        return !page_has_free(p);
+    }
+    p->armed = true;
+    if (tsu_cas(&p->xfree, &zero, NOTIFY)) return true;
+    p->armed = false;
+    page_collect(p);
+    return false;
+}
+
+static struct page *page_fresh(struct tsu_heap *h, uint32_t class)
+{
+    struct page *p = pool_get();
+
+    if (p == NULL) return NULL;
+    memset(p, 0, sizeof *p);
+    p->heap = h;
+    p->class = class;
+    p->piece_bytes = (uint32_t)class_bytes(class);
+    p->bump = PAGE_HEADER;
+    return p;
+}
+
+static struct page *page_next(struct tsu_heap *h, uint32_t class)
+{
+    struct page *p = h->current[class];
+
+    if (p != NULL) {
+        page_collect(p);
+        if (page_has_free(p)) return p;
+        if (!page_retire_full(p)) {
+            p->place = IS_CURRENT;
+            return p;
+        }
+        h->current[class] = NULL;
+    }
+    if (tsu_load_relaxed(&h->notified) != 0) notified_take(h);
+    p = h->partial[class];
+    if (p != NULL) {
+        partial_remove(h, p);
+        page_collect(p);
+    } else {
+        p = page_fresh(h, class);
+    }
+    if (p != NULL) {
+        p->place = IS_CURRENT;
+        h->current[class] = p;
+    }
+    return p;
+}
+
+/* --- alloc and free --------------------------------------------------------------- */
+static struct tsu_heap *heap_of(tsu_thread *self)
+{
+    if (TSU_LIKELY(self->heap != NULL)) return self->heap;
+    self->heap = tsu_env_pages_map(4096, 4096, false);
+    return self->heap;
+}
+_Static_assert(sizeof(struct tsu_heap) <= 4096, "a heap has a page");
+
+void *tsu_slab_alloc(tsu_thread *self, size_t bytes)
+{
+    struct tsu_heap *h = heap_of(self);
+    uint32_t         class;
+    struct page     *p;
+    void            *piece;
+
+    if (TSU_UNLIKELY(bytes > TSU_SLAB_BYTES_MAX)) return tsu_env_alloc(bytes);
+    if (TSU_UNLIKELY(h == NULL)) return NULL;
+    class = class_of(bytes);
+    p = h->current[class];
+    if (TSU_UNLIKELY(p == NULL || !page_has_free(p))) {
+        p = page_next(h, class);
+        if (p == NULL) return NULL;
+    }
+    piece = p->free;
+    if (piece != NULL) {
+        p->free = *(void **)piece;
+    } else {
+        piece = (char *)p + p->bump;
+        p->bump += p->piece_bytes;
+    }
+    p->used++;
+    return piece;
+}
+
+static void free_foreign(struct page *p, void *piece)
+{
+    uint64_t x = tsu_load_relaxed(&p->xfree);
+
+    do {
+        *(void **)piece = (void *)(uintptr_t)(x & ~NOTIFY);
+    } while (!tsu_cas(&p->xfree, &x, (uint64_t)(uintptr_t)piece));
+    if (x & NOTIFY) {
+        uint64_t head = tsu_load_relaxed(&p->heap->notified);
+
+        do {
+            p->notified_next = (struct page *)(uintptr_t)head;
+        } while (!tsu_cas(&p->heap->notified, &head, (uint64_t)(uintptr_t)p));
+    }
+}
+
+void tsu_slab_free(tsu_thread *self, void *memory, size_t bytes)
+{
+    struct page *p;
+
+    if (memory == NULL) return;
+    if (TSU_UNLIKELY(bytes > TSU_SLAB_BYTES_MAX)) {
+        tsu_env_free(memory, bytes);
+        return;
+    }
+    p = page_of(memory);
+    DCHECK(p->piece_bytes == class_bytes(class_of(bytes)));
+    if (TSU_UNLIKELY(p->heap != self->heap)) {
+        free_foreign(p, memory);
+        return;
+    }
+    *(void **)memory = p->free;
+    p->free = memory;
+    p->used--;
+    if (TSU_UNLIKELY(p->place == IS_FULL)) partial_push(p->heap, p);
+    if (TSU_UNLIKELY(p->used == 0) && p->place == IS_PARTIAL) {
+        partial_remove(p->heap, p);
+        if (!page_release(p)) partial_push(p->heap, p);
+    }
+}
+
+void tsu_heap_destroy(struct tsu_heap *heap)
+{
+    if (heap != NULL) tsu_env_pages_unmap(heap, 4096);
+}

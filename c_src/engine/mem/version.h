@@ -1,0 +1,179 @@
+/* version.h: cells, versions and commit entries: how a key's present object is found.
+ *
+ * ARCHITECTURE.md, "Cells and versions", draws the words and tells the protocol. This is the one
+ * place that knows them; the hash table and the tree bring the cells, txn/ drives commits.
+ *
+ * Invariants  C1-C5 of ARCHITECTURE.md
+ * Threads     everything here is called pinned, and by any thread.
+ * Checked by  version_test.c, specs/Commit.tla, make race
+ */
+#ifndef TSU_MEM_VERSION_H
+#define TSU_MEM_VERSION_H
+
+#include "mem/ebr.h"
+
+/* --- cell words ------------------------------------------------------------ */
+#define TSU_CELL_KIND    UINT64_C(3)
+#define TSU_CELL_EMPTY   UINT64_C(0)      /* the rest is a stamp; all zero: never used */
+#define TSU_CELL_RECORD  UINT64_C(1)
+#define TSU_CELL_GROUP   UINT64_C(2)
+#define TSU_CELL_OTHER   UINT64_C(3)      /* the structure's own: hash: link, tree: closed */
+#define TSU_CELL_FROZEN  UINT64_C(4)
+#define TSU_CELL_POINTER UINT64_C(0x0000fffffffffff8)
+#define TSU_CELL_AUX     UINT64_C(0xffff000000000000)   /* belongs to the structure */
+
+/* --- versions --------------------------------------------------------------- */
+#define TSU_HEADER_TAG       UINT64_C(7)
+#define TSU_HEADER_TS        UINT64_C(0)
+#define TSU_HEADER_UNDECIDED UINT64_C(1)
+#define TSU_HEADER_ENTRY     UINT64_C(2)
+#define TSU_HEADER_NODE      UINT64_C(3)
+#define TSU_HEADER_CHAINED   UINT64_C(4)
+#define TSU_HEADER_DROPPED   UINT64_C(5)      /* replaced before its commit was settled: see tsu_version_drop */
+#define TSU_HEADER_TS_SHIFT  8
+
+typedef struct tsu_version { tsu_word header; } tsu_version;
+
+/* An object in memory: codec.h tells what is in the bytes. */
+typedef struct tsu_record {
+    tsu_version version;
+    uint8_t     object[];
+} tsu_record;
+
+/* All objects of one key in a bag, two or more. Objects are chained newest first through their
+ * own headers; the oldest has a header that is not CHAINED. Immutable but for the header. */
+typedef struct tsu_group {
+    tsu_version version;
+    tsu_record *newest;
+    uint64_t    object_count;
+    uint64_t    bytes;             /* of the node and all its records */
+    uint64_t    base;              /* made by a commit: the cell's word before it (EMPTY: none) */
+} tsu_group;
+
+static inline tsu_version *tsu_cell_version(uint64_t word)
+{
+    return (tsu_version *)(uintptr_t)(word & TSU_CELL_POINTER);
+}
+static inline bool tsu_cell_holds_version(uint64_t word)
+{
+    uint64_t kind = word & TSU_CELL_KIND;
+    return kind == TSU_CELL_RECORD || kind == TSU_CELL_GROUP;
+}
+
+/* --- commits ------------------------------------------------------------------ */
+#define TSU_COMMIT_PENDING   UINT64_C(0)
+#define TSU_COMMIT_COMMITTED UINT64_C(1)
+#define TSU_COMMIT_ABORTED   UINT64_C(2)
+#define TSU_COMMIT_TAG       UINT64_C(7)
+#define TSU_COMMIT_TS_SHIFT  8
+
+struct tsu_commit;
+typedef struct tsu_entry {
+    struct tsu_commit *commit;     /* fixed */
+    uint64_t           word;       /* fixed: cell word (kind, pointer) of the new version */
+    tsu_word           under;      /* a cell: what readers see while the commit is pending */
+} tsu_entry;
+
+typedef struct tsu_commit {
+    tsu_word state;                /* tag, timestamp << 8 */
+    bool     demands_absent;       /* fixed: insert_new */
+} tsu_commit;
+
+static inline tsu_entry *tsu_header_entry(uint64_t header)
+{
+    return (tsu_entry *)(uintptr_t)(header & ~TSU_HEADER_TAG);
+}
+
+/* --- the clock ----------------------------------------------------------------- */
+extern tsu_word tsu_clock;
+
+/* Gives an UNDECIDED version its time. */
+void tsu_version_decide_slow(tsu_version *v, uint64_t header);
+static inline void tsu_version_decide(tsu_version *v)
+{
+    uint64_t h = tsu_load_acquire(&v->header);
+    if (TSU_UNLIKELY((h & TSU_HEADER_TAG) == TSU_HEADER_UNDECIDED)) tsu_version_decide_slow(v, h);
+}
+
+/* The word of the committed version that a cell word leads to now, or an empty word (kind EMPTY). Never waits.
+ * The word keeps neither FROZEN nor AUX bits. Words of kind OTHER count as empty. */
+uint64_t tsu_cell_resolve_slow(uint64_t word);
+static inline uint64_t tsu_cell_resolve(uint64_t word)
+{
+    if (!tsu_cell_holds_version(word)) return 0;
+    uint64_t h = tsu_load_acquire(&tsu_cell_version(word)->header);
+    if (TSU_LIKELY((h & TSU_HEADER_TAG) == TSU_HEADER_TS))
+        return word & (TSU_CELL_POINTER | TSU_CELL_KIND);
+    return tsu_cell_resolve_slow(word);
+}
+
+/* --- changing a cell ------------------------------------------------------------ */
+typedef enum tsu_verdict {
+    TSU_EDIT_KEEP,        /* leave things as they are */
+    TSU_EDIT_PUT,         /* edit->put is the new version's word (kind and pointer) */
+    TSU_EDIT_REMOVE,      /* the key goes */
+    TSU_EDIT_FAIL         /* edit->status says why */
+} tsu_verdict;
+
+/* One change to one key. `decide` sees the committed version's word (kind EMPTY: the key is absent) and
+ * says what to do; it may be called again when another thread was faster, and then with another word.
+ * What it put before and was not used is its own to reuse. */
+typedef struct tsu_edit tsu_edit;
+struct tsu_edit {
+    tsu_verdict (*decide)(tsu_edit *edit, tsu_thread *self, uint64_t current);
+    uint64_t    put;
+    bool        exact;        /* must see what a pending commit will leave (bags): may not write under it */
+    tsu_entry  *entry;        /* not NULL: the new version belongs to this entry's commit instead of UNDECIDED */
+    tsu_status  status;
+    tsu_verdict verdict;      /* out: what was done in the end */
+    uint64_t    old;          /* out: the word that was there (kind EMPTY: none) */
+    struct tsu_commit *blocked;   /* out, with outcome BLOCKED */
+};
+
+typedef enum tsu_cell_outcome {
+    TSU_CELL_DONE,            /* edit->verdict and edit->old are set */
+    TSU_CELL_VACANT,          /* nothing is there: the structure inserts edit->put itself (verdict PUT) */
+    TSU_CELL_MOVED,           /* the word is frozen or the structure's own: find the cell again */
+    TSU_CELL_BLOCKED          /* edit->blocked has to be helped first: kind->edit returns TSU_AGAIN */
+} tsu_cell_outcome;
+
+/* Runs the edit on the cell, following pending commits down to where a single-key write belongs. `gone` is
+ * the word to leave at the top when the key is removed; 0: a fresh stamp. `aux`: bits kept beside the pointer.
+ * VACANT is answered only when decide, asked with an empty word, said PUT; the header of the new version is
+ * set to UNDECIDED, and the structure publishes it and calls tsu_version_decide. */
+tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t aux, uint64_t gone,
+                               tsu_edit *edit);
+
+/* The same for a key that has no cell: DONE (KEEP, FAIL, REMOVE of nothing) or VACANT. */
+tsu_cell_outcome tsu_cell_edit_absent(tsu_thread *self, tsu_edit *edit);
+
+typedef enum tsu_install_outcome {
+    TSU_INSTALL_DONE,         /* the new version is in its cell */
+    TSU_INSTALL_STOP,         /* the commit is no longer pending */
+    TSU_INSTALL_VACANT,       /* the structure inserts entry->word itself, then looks again */
+    TSU_INSTALL_MOVED,        /* find the cell again */
+    TSU_INSTALL_BLOCKED,      /* *other is a pending commit that has to be helped first */
+    TSU_INSTALL_EXISTS        /* the key is there and must not be: the commit was aborted */
+} tsu_install_outcome;
+
+/* Steps 1 to 5 for one entry. `under` is what tsu_load_acquire(&entry->under) gave before the cell was looked
+ * for; cell NULL: the key has none. `gone` as for an edit. */
+tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t aux, uint64_t gone,
+                                     tsu_entry *entry, uint64_t under, tsu_commit **other);
+
+/* Puts an aborted version right: if `cell` still holds `word`, what was under it comes back (nothing was: `gone`, or
+ * a fresh stamp if that is 0). */
+void tsu_cell_restore(tsu_thread *self, tsu_word *cell, uint64_t word, uint64_t aux, uint64_t gone);
+
+/* Who replaced or removed a version asks this before retiring it: false: its commit is not settled, and the settler
+ * will retire it. */
+bool tsu_version_drop(uint64_t word);
+
+/* The commit's owner alone, once for each version that it committed: stamps the header. False: the version was
+ * dropped meanwhile, and is now the caller's to retire. */
+bool tsu_version_settle(uint64_t word, uint64_t ts);
+
+/* Freezes a set's entry after the decision and returns the word that is under it for good. */
+uint64_t tsu_entry_freeze(tsu_entry *entry);
+
+#endif
