@@ -1,0 +1,563 @@
+/* batch.c: many objects, all or nothing: sort by key, install, commit, settle; each in slices.
+ *
+ *     ADDING -> SORTING -> INSTALLING -> SETTLING -> OVER        all are in
+ *                              |
+ *                              +------> UNDOING  -> OVER        a key was there, or it was given up
+ */
+#include <string.h>
+
+#include "batch.h"
+#include "reaper.h"
+#include "term/order.h"
+#include "txn/commit.h"
+
+/* Given up with so many objects or fewer, it is cleaned up on the spot. */
+#define BATCH_AT_ONCE 256
+
+struct item {
+    uint64_t    mark;
+    tsu_record *record;
+};
+
+enum phase { ADDING, SORTING, INSTALLING, SETTLING, UNDOING, OVER };
+
+struct tsu_batch {
+    tsu_table_type       type;
+    uint32_t             keypos;
+    bool                 new_only;
+    bool                 sorted;         /* as they came */
+    enum phase           phase;
+    tsu_status           outcome;
+    struct tsu_contents *contents;       /* a reference */
+    struct item         *items, *spare;
+    size_t               count, room, spare_room;
+    struct tsu_batch    *next;           /* in the reaper's queue */
+    struct sort {
+        size_t width, lo, i, j, at;      /* merging */
+        int    pass;                     /* spreading: pass and position */
+        bool   scatter;
+        size_t starts[256];
+    } sort;
+    tsu_commit_record   *commit;
+    size_t               commit_bytes;
+    size_t               cursor;
+    tsu_group           *group;          /* exact: made and not yet used */
+};
+
+/* --- filling ---------------------------------------------------------------------------- */
+tsu_status tsu_batch_create(tsu_thread *self, tsu_table *table, bool new_only, tsu_batch **out)
+{
+    tsu_batch *b = tsu_slab_alloc(self, sizeof *b);
+
+    if (b == NULL) return TSU_NOMEM;
+    memset(b, 0, sizeof *b);
+    b->type = table->type;
+    b->keypos = table->keypos;
+    b->new_only = new_only;
+    b->sorted = true;
+    b->contents = tsu_table_contents(table);
+    tsu_fetch_add(&b->contents->references, 1);
+    *out = b;
+    return TSU_OK;
+}
+
+static tsu_key item_key(const tsu_batch *b, const struct item *item)
+{
+    tsu_key key;
+
+    key.bytes = tsu_object_key(item->record->object, b->keypos, &key.len);
+    key.mark = item->mark;
+    key.exact = false;
+    return key;
+}
+
+static int item_compare(const tsu_batch *b, const struct item *x, const struct item *y)
+{
+    tsu_key kx, ky;
+    int     c;
+
+    if (x->mark != y->mark) return x->mark < y->mark ? -1 : 1;
+    kx = item_key(b, x);
+    ky = item_key(b, y);
+    if (b->type == TSU_ORDERED_SET) return tsu_term_compare(kx.bytes, ky.bytes);
+    c = memcmp(kx.bytes, ky.bytes, kx.len < ky.len ? kx.len : ky.len);
+    if (c != 0) return c;
+    return kx.len < ky.len ? -1 : kx.len > ky.len;
+}
+
+tsu_status tsu_batch_add(tsu_thread *self, tsu_batch *b, const uint8_t *object, size_t len)
+{
+    struct item *item;
+    size_t       key_len;
+    const uint8_t *key;
+
+    if (b->phase != ADDING) return TSU_BADARG;
+    if (b->count == UINT32_MAX) return TSU_LIMIT;
+    if (b->count == b->room) {
+        size_t       room = b->room == 0 ? 16 : b->room * 2;
+        struct item *more = tsu_env_realloc(b->items, b->room * sizeof *more, room * sizeof *more);
+
+        if (more == NULL) return TSU_NOMEM;
+        b->items = more;
+        b->room = room;
+    }
+    item = &b->items[b->count];
+    item->record = tsu_record_create(self, object, len);
+    if (item->record == NULL) return TSU_NOMEM;
+    key = tsu_object_key(item->record->object, b->keypos, &key_len);
+    item->mark = tsu_table_key(b->contents->kind, key, key_len).mark;
+    if (b->sorted && b->count > 0 && item_compare(b, item - 1, item) > 0) b->sorted = false;
+    b->count++;
+    return TSU_OK;
+}
+
+/* --- sorting: stable, and resumable anywhere ------------------------------------------------ */
+static void swap_arrays(tsu_batch *b)
+{
+    struct item *items = b->items;
+    size_t       room = b->room;
+
+    b->items = b->spare;
+    b->room = b->spare_room;
+    b->spare = items;
+    b->spare_room = room;
+}
+
+/* Hashes: three passes over the top 24 bits, lowest digit first; the few that tie are put right after. */
+static bool sort_spread(tsu_batch *b, size_t *budget)
+{
+    struct sort *s = &b->sort;
+
+    while (s->pass < 3) {
+        unsigned shift = 40 + 8 * (unsigned)s->pass;
+
+        if (!s->scatter) {
+            for (; s->at < b->count && *budget > 0; s->at++, --*budget) s->starts[b->items[s->at].mark >> shift & 255]++;
+            if (s->at < b->count) return false;
+            size_t sum = 0, d;
+
+            for (d = 0; d < 256; d++) {
+                size_t n = s->starts[d];
+
+                s->starts[d] = sum;
+                sum += n;
+            }
+            s->scatter = true;
+            s->at = 0;
+        }
+        for (; s->at < b->count && *budget > 0; s->at++, --*budget)
+            b->spare[s->starts[b->items[s->at].mark >> shift & 255]++] = b->items[s->at];
+        if (s->at < b->count) return false;
+        swap_arrays(b);
+        memset(s->starts, 0, sizeof s->starts);
+        s->scatter = false;
+        s->at = 0;
+        s->pass++;
+    }
+    if (s->at == 0) s->at = 1;
+    for (; s->at < b->count && *budget > 0; s->at++, --*budget) {
+        struct item item = b->items[s->at];
+        size_t      i = s->at;
+
+        while (i > 0 && item_compare(b, &b->items[i - 1], &item) > 0) {
+            b->items[i] = b->items[i - 1];
+            i--;
+        }
+        b->items[i] = item;
+    }
+    return s->at >= b->count;
+}
+
+/* Order heads have no such even spread: merging, runs of doubling width. */
+static bool sort_merge(tsu_batch *b, size_t *budget)
+{
+    struct sort *s = &b->sort;
+
+    if (s->width == 0) s->width = 1;
+    while (s->width < b->count) {
+        while (s->lo < b->count) {
+            size_t mid = s->lo + s->width < b->count ? s->lo + s->width : b->count;
+            size_t hi = mid + s->width < b->count ? mid + s->width : b->count;
+
+            if (s->at == s->lo) {
+                s->i = s->lo;
+                s->j = mid;
+            }
+            for (; s->at < hi && *budget > 0; s->at++, --*budget) {
+                bool left = s->j == hi || (s->i < mid && item_compare(b, &b->items[s->i], &b->items[s->j]) <= 0);
+
+                b->spare[s->at] = b->items[left ? s->i++ : s->j++];
+            }
+            if (s->at < hi) return false;
+            s->lo = hi;
+        }
+        swap_arrays(b);
+        s->width *= 2;
+        s->lo = s->at = 0;
+    }
+    return true;
+}
+
+static tsu_status sort_run(tsu_batch *b, size_t *budget)
+{
+    if (b->sorted || b->count < 2) return TSU_OK;
+    if (b->spare == NULL) {
+        b->spare = tsu_env_alloc(b->room * sizeof *b->spare);
+        if (b->spare == NULL) return TSU_NOMEM;
+        b->spare_room = b->room;
+    }
+    if (!(b->type == TSU_ORDERED_SET ? sort_merge(b, budget) : sort_spread(b, budget))) return TSU_AGAIN;
+    tsu_env_free(b->spare, b->spare_room * sizeof *b->spare);
+    b->spare = NULL;
+    return TSU_OK;
+}
+
+/* --- the commit ---------------------------------------------------------------------------------- */
+/* Equal keys stand beside each other, in the order of the list. */
+static bool same_key(const tsu_batch *b, size_t i)
+{
+    return i + 1 < b->count && item_compare(b, &b->items[i], &b->items[i + 1]) == 0;
+}
+
+/* In a set the last object of a key is the one that counts. */
+static void commit_fill(tsu_thread *self, tsu_batch *b)
+{
+    bool   bag = b->type >= TSU_BAG;
+    size_t i, keys = 0, first = 0;
+
+    for (i = 0; i < b->count; i++) {
+        bool                    more = same_key(b, i);
+        struct tsu_commit_item *item = &b->commit->items[keys];
+
+        if (more && !bag) {
+            tsu_record_destroy(self, b->items[i].record);
+            b->items[i].record = NULL;
+        }
+        if (more) continue;
+        memset(item, 0, sizeof *item);
+        item->entry.commit = &b->commit->commit;
+        item->entry.word = tsu_record_word(b->items[i].record);
+        item->mark = b->items[i].mark;
+        item->first = (uint32_t)first;
+        if (bag) tsu_store_relaxed(&item->entry.under, tsu_stamp(self));
+        else tsu_store_relaxed(&b->items[i].record->version.header, (uint64_t)(uintptr_t)&item->entry | TSU_HEADER_ENTRY);
+        first = i + 1;
+        keys++;
+    }
+    b->commit->count = keys;
+}
+
+static size_t item_last(const tsu_batch *b, size_t key)
+{
+    return (key + 1 < b->commit->count ? b->commit->items[key + 1].first : b->count) - 1;
+}
+
+/* A record that a bag has already, marked in the array: it is freed in the end. */
+#define DROPPED ((uintptr_t)1)
+
+static tsu_record *item_record(const struct item *item)
+{
+    return (tsu_record *)((uintptr_t)item->record & ~DROPPED);
+}
+static bool item_dropped(const struct item *item) { return ((uintptr_t)item->record & DROPPED) != 0; }
+
+struct install_bag {
+    tsu_edit   edit;
+    tsu_batch *batch;
+    size_t     key;
+};
+
+static bool bag_has_in_batch(const tsu_batch *b, size_t from, size_t to, const uint8_t *object)
+{
+    for (; from < to; from++)
+        if (!item_dropped(&b->items[from]) && tsu_object_same(b->items[from].record->object, object)) return true;
+    return false;
+}
+
+static tsu_verdict install_bag_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    struct install_bag *in = (struct install_bag *)edit;
+    tsu_batch          *b = in->batch;
+    size_t              first = b->commit->items[in->key].first, last = item_last(b, in->key), i;
+    tsu_record         *newest = NULL, *oldest = NULL;
+    uint64_t            count = 0, bytes = 0;
+
+    if (b->new_only && current != 0) {
+        edit->status = TSU_EXISTS;
+        return TSU_EDIT_FAIL;
+    }
+    for (i = first; i <= last; i++) {
+        tsu_record *r = item_record(&b->items[i]);
+        bool        drop = b->type == TSU_BAG
+                    && (tsu_bag_has(current, r->object) || bag_has_in_batch(b, first, i, r->object));
+
+        b->items[i].record = drop ? (tsu_record *)((uintptr_t)r | DROPPED) : r;
+        if (drop) continue;
+        tsu_record_chain(r, newest);
+        newest = r;
+        if (oldest == NULL) oldest = r;
+        count++;
+        bytes += tsu_record_weight(r);
+    }
+    if (count > 0) {
+        edit->put = tsu_bag_append(self, current, newest, oldest, count, bytes, &b->group);
+    } else {
+        /* nothing new, but what is there has to stay until the commit: it is put once more */
+        if (b->group == NULL) b->group = tsu_group_create(self, NULL, 0, 0);
+        edit->put = b->group != NULL ? tsu_group_word(b->group) : 0;
+        if (b->group != NULL) {
+            b->group->newest = tsu_version_newest(current);
+            b->group->object_count = tsu_version_count(current);
+            b->group->bytes = tsu_version_bytes(current)
+                              + ((current & TSU_CELL_KIND) == TSU_CELL_RECORD ? tsu_slab_round(sizeof(tsu_group)) : 0);
+            b->group->base = current;
+        }
+    }
+    if (edit->put != 0) return TSU_EDIT_PUT;
+    edit->status = TSU_NOMEM;
+    return TSU_EDIT_FAIL;
+}
+
+/* Bags: a new version depends on what is there, so the owner alone installs. */
+static tsu_status install_bags(tsu_thread *self, tsu_batch *b, size_t *budget)
+{
+    tsu_commit_record *r = b->commit;
+
+    for (; b->cursor < r->count; b->cursor++) {
+        struct install_bag in = {.batch = b, .key = b->cursor};
+        struct tsu_commit_item *item = &r->items[b->cursor];
+        tsu_key            key;
+        tsu_status         status;
+        size_t             objects = item_last(b, b->cursor) - item->first + 1;
+
+        if (*budget == 0) return TSU_AGAIN;
+        *budget -= objects < *budget ? objects : *budget;
+        key = item_key(b, &(struct item){item->mark, item_record(&b->items[item->first])});
+        in.edit.decide = install_bag_decide;
+        in.edit.exact = true;
+        in.edit.entry = &item->entry;
+        status = r->kind->edit(self, r->root, &key, &in.edit);
+        if (status != TSU_OK) return status;         /* AGAIN: another batch is in the way; it was here first */
+        if (in.edit.verdict == TSU_EDIT_FAIL) return in.edit.status;
+        item->entry.word = in.edit.put;
+        item->installed = true;
+        if (b->group != NULL && in.edit.put == tsu_group_word(b->group)) b->group = NULL;
+    }
+    tsu_commit_decide(&r->commit);
+    return TSU_OK;
+}
+
+/* --- the end ------------------------------------------------------------------------------------- */
+static int64_t handle_weight(const tsu_record *r) { return (r->object[0] & TSU_OBJECT_HANDLES) != 0; }
+
+static void settle_set(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *item, uint64_t ts)
+{
+    uint64_t    under = tsu_entry_freeze(&item->entry);
+    tsu_record *r = tsu_version_newest(item->entry.word);
+    int64_t     objects = 1, bytes = (int64_t)tsu_record_weight(r), handles = handle_weight(r);
+
+    if (tsu_cell_holds_version(under)) {
+        objects = 0;
+        handles -= handle_weight(tsu_version_newest(under));
+        bytes -= (int64_t)tsu_version_retire(self, under);
+    }
+    tsu_tally_add(self, b->contents, objects, bytes, handles);
+    if (!tsu_version_settle(item->entry.word, ts)) (void)tsu_version_retire(self, item->entry.word);
+}
+
+static void settle_bag(tsu_thread *self, tsu_batch *b, size_t key, uint64_t ts)
+{
+    struct tsu_commit_item *item = &b->commit->items[key];
+    uint64_t                word = item->entry.word, base = 0;
+    size_t                  i;
+    int64_t                 objects = 0, bytes = 0, handles = 0;
+
+    for (i = item->first; i <= item_last(b, key); i++) {
+        tsu_record *r = item_record(&b->items[i]);
+
+        if (item_dropped(&b->items[i])) {
+            tsu_record_destroy(self, r);
+            continue;
+        }
+        objects++;
+        bytes += (int64_t)tsu_record_weight(r);
+        handles += handle_weight(r);
+    }
+    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) {
+        base = ((tsu_group *)tsu_cell_version(word))->base;
+        bytes += (int64_t)tsu_slab_round(sizeof(tsu_group));
+    }
+    if ((base & TSU_CELL_KIND) == TSU_CELL_GROUP) bytes -= (int64_t)tsu_version_retire(self, base);
+    tsu_tally_add(self, b->contents, objects, bytes, handles);
+    if (!tsu_version_settle(word, ts)) (void)tsu_version_retire(self, word);
+}
+
+static bool settle_run(tsu_thread *self, tsu_batch *b, size_t *budget)
+{
+    uint64_t ts = tsu_load_acquire(&b->commit->commit.state) >> TSU_COMMIT_TS_SHIFT;
+
+    for (; b->cursor < b->commit->count; b->cursor++, --*budget) {
+        if (*budget == 0) return false;
+        if (b->type >= TSU_BAG) settle_bag(self, b, b->cursor, ts);
+        else settle_set(self, b, &b->commit->items[b->cursor], ts);
+    }
+    return true;
+}
+
+static void undo_one(tsu_thread *self, tsu_batch *b, size_t key)
+{
+    struct tsu_commit_item *item = &b->commit->items[key];
+    tsu_key                 k = tsu_commit_key(b->commit, item);
+    size_t                  i;
+
+    if (b->type < TSU_BAG) {
+        b->commit->kind->restore(self, b->commit->root, &k, &item->entry);
+        tsu_version_retire_aborted(self, item->entry.word);
+        return;
+    }
+    if (item->installed) {
+        b->commit->kind->restore(self, b->commit->root, &k, &item->entry);
+        if ((item->entry.word & TSU_CELL_KIND) == TSU_CELL_GROUP) tsu_version_retire_aborted(self, item->entry.word);
+    }
+    for (i = item->first; i <= item_last(b, key); i++)
+        tsu_version_retire_aborted(self, tsu_record_word(item_record(&b->items[i])));
+}
+
+static bool undo_run(tsu_thread *self, tsu_batch *b, size_t *budget)
+{
+    for (; b->cursor < b->commit->count; b->cursor++, --*budget) {
+        if (*budget == 0) return false;
+        undo_one(self, b, b->cursor);
+    }
+    return true;
+}
+
+static void commit_free(tsu_thread *self, void *memory, size_t bytes)
+{
+    (void)self;
+    tsu_env_free(memory, bytes);
+}
+
+static void reference_drop(tsu_thread *self, void *memory, size_t bytes)
+{
+    (void)bytes;
+    tsu_contents_unreference(self, memory);
+}
+
+static void batch_over(tsu_thread *self, tsu_batch *b)
+{
+    if (b->commit != NULL) tsu_retire(self, b->commit, b->commit_bytes, commit_free);
+    b->commit = NULL;
+    if (b->contents != NULL) tsu_retire(self, b->contents, 0, reference_drop);
+    b->contents = NULL;
+    if (b->group != NULL) tsu_group_destroy(self, b->group);
+    b->group = NULL;
+    b->phase = OVER;
+}
+
+/* --- running ---------------------------------------------------------------------------------------- */
+static tsu_status install_run(tsu_thread *self, tsu_batch *b, size_t *budget)
+{
+    if (b->type >= TSU_BAG) return install_bags(self, b, budget);
+    return tsu_commit_help(self, b->commit, budget);
+}
+
+static void undo_begin(tsu_batch *b, tsu_status outcome)
+{
+    (void)tsu_commit_abort(&b->commit->commit);
+    b->outcome = outcome;
+    b->phase = UNDOING;
+    b->cursor = 0;
+}
+
+static tsu_status step(tsu_thread *self, tsu_batch *b, size_t *budget)
+{
+    tsu_status status;
+
+    switch (b->phase) {
+    case ADDING:
+        b->phase = SORTING;
+        return TSU_OK;
+    case SORTING:
+        status = sort_run(b, budget);
+        if (status != TSU_OK) return status;
+        b->commit_bytes = tsu_commit_bytes(b->count);
+        b->commit = tsu_commit_create(b->contents->kind, b->contents->root, b->keypos, b->new_only,
+                                      b->type >= TSU_BAG, b->count);
+        if (b->commit == NULL) return TSU_NOMEM;
+        commit_fill(self, b);
+        b->phase = INSTALLING;
+        return TSU_OK;
+    case INSTALLING:
+        status = install_run(self, b, budget);
+        if (status == TSU_AGAIN) return status;
+        if (status == TSU_OK && tsu_commit_decide(&b->commit->commit)) {
+            b->phase = SETTLING;
+            b->outcome = TSU_OK;
+            b->cursor = 0;
+        } else {
+            undo_begin(b, status == TSU_OK ? TSU_EXISTS : status);
+        }
+        return TSU_OK;
+    case SETTLING:
+        if (!settle_run(self, b, budget)) return TSU_AGAIN;
+        batch_over(self, b);
+        return TSU_OK;
+    case UNDOING:
+        if (!undo_run(self, b, budget)) return TSU_AGAIN;
+        batch_over(self, b);
+        return TSU_OK;
+    case OVER: break;
+    }
+    return TSU_OK;
+}
+
+tsu_status tsu_batch_run(tsu_thread *self, tsu_batch *b, size_t budget)
+{
+    while (b->phase != OVER) {
+        tsu_status status = step(self, b, &budget);
+
+        if (status != TSU_OK) return status;
+        if (budget == 0 && b->phase != OVER) return TSU_AGAIN;
+    }
+    return b->outcome;
+}
+
+bool tsu_batch_finish(tsu_thread *self, tsu_batch *b, size_t budget)
+{
+    if (b->phase == INSTALLING) {
+        if (tsu_commit_abort(&b->commit->commit)) {
+            undo_begin(b, TSU_GONE);
+        } else {
+            b->phase = SETTLING;
+            b->cursor = 0;
+        }
+    }
+    if (b->phase == ADDING || b->phase == SORTING) {
+        while (b->count > 0 && budget-- > 0) {
+            /* whatever sorting was at, this array still has all of them */
+            tsu_record_destroy(self, b->items[--b->count].record);
+        }
+        if (b->count > 0) return false;
+        batch_over(self, b);
+    }
+    if (b->phase != OVER && step(self, b, &budget) != TSU_OK) return false;
+    tsu_env_free(b->items, b->room * sizeof *b->items);
+    tsu_env_free(b->spare, b->spare_room * sizeof *b->spare);
+    tsu_slab_free(self, b, sizeof *b);
+    return true;
+}
+
+void tsu_batch_destroy(tsu_thread *self, tsu_batch *b)
+{
+    if (b == NULL) return;
+    tsu_pin(self);
+    if (b->count <= BATCH_AT_ONCE || b->phase == OVER) {
+        while (!tsu_batch_finish(self, b, BATCH_AT_ONCE)) {}
+    } else {
+        tsu_reaper_put_batch(b);
+    }
+    tsu_unpin(self);
+}
+
+tsu_batch **tsu_batch_link(tsu_batch *b) { return &b->next; }

@@ -1,0 +1,115 @@
+/* engine.h: start here. Tables in memory, as seen from outside.
+ *
+ * Objects and keys come and go as bytes in the canonical encoding (term/codec.h).
+ * Calls that take `self` are made pinned (tsu_pin), so that what a visitor is shown stays
+ * there until tsu_unpin; nothing here waits for another thread, and each
+ * call is O(1), one tree path, or bounded by a budget.
+ *
+ * Ownership   `object` bytes are copied. Handles inside them (blobs, held references) become the
+ *             table's on TSU_OK, and stay the caller's otherwise and when an insert_new inserts nothing.
+ * Errors      TSU_NOMEM: nothing was changed. TSU_AGAIN, from any call that writes: a batch of somebody else holds the
+ *             key (bags; and a long insert_new); nothing was changed: unpin, let others run, call again. TSU_BADARG
+ *             is for what the caller should have checked.
+ * Threads     all, any, at once; create and destroy of one table are the caller's to order.
+ * Checked by  engine_test.c, c_src/testing/stress_engine.c, make race
+ */
+#ifndef TSU_ENGINE_H
+#define TSU_ENGINE_H
+
+#include "mem/ebr.h"
+#include "mem/kind.h"
+
+/* Before it: tsu_codec is set (term/codec.h), which is all that the engine needs of the VM. */
+tsu_status tsu_engine_open(void);
+/* Joins the engine's thread and frees all. No table may be in use. */
+void tsu_engine_close(void);
+
+typedef enum tsu_table_type { TSU_SET, TSU_ORDERED_SET, TSU_BAG, TSU_DUPLICATE_BAG } tsu_table_type;
+
+typedef struct tsu_table tsu_table;
+
+tsu_status tsu_table_create(tsu_thread *self, tsu_table_type type, uint32_t keypos, tsu_table **out);
+/* O(1): contents are freed behind. The caller has made the table unreachable; threads pinned
+ * since before may still use it. */
+void tsu_table_destroy(tsu_thread *self, tsu_table *table);
+
+uint64_t tsu_table_count(const tsu_table *table);     /* objects */
+uint64_t tsu_table_bytes(const tsu_table *table);     /* all memory of the table */
+tsu_table_type tsu_table_type_of(const tsu_table *table);
+uint32_t tsu_table_keypos(const tsu_table *table);
+
+/* Shown an object, pinned. False: no more. */
+typedef bool (*tsu_object_fn)(void *ctx, const uint8_t *object);
+
+/* --- one key ----------------------------------------------------------------------- */
+/* Shows the key's objects, the newest first: a list built by consing has the order of insertion. */
+void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn,
+                void *ctx);
+bool tsu_member(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len);
+
+tsu_status tsu_insert(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len);
+/* *inserted false: the key was there. */
+tsu_status tsu_insert_new(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len,
+                          bool *inserted);
+tsu_status tsu_delete(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len);
+/* All objects that are the same (=:=) as this one. */
+tsu_status tsu_delete_object(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len);
+/* As delete, and shows what was removed. */
+tsu_status tsu_take(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn,
+                    void *ctx);
+
+/* Read, compute, write as one step (set and ordered_set). `fn` is shown the object (NULL: absent) and answers KEEP, FAIL, REMOVE, or
+ * PUT with *out and *out_len set to an object with the same key, its handles owned once more (they become
+ * the table's if it is used). `fn` may be called again: it then gets back in *out what was not used. */
+typedef struct tsu_update tsu_update;
+struct tsu_update {
+    tsu_verdict (*fn)(tsu_update *update, const uint8_t *old, const uint8_t **out, size_t *out_len);
+    void        (*unused)(tsu_update *update, const uint8_t *object);   /* a PUT that lost its race */
+};
+tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len,
+                            tsu_update *update, tsu_verdict *verdict);
+
+/* --- all keys ------------------------------------------------------------------------ */
+/* O(1), atomic; contents are freed behind. */
+tsu_status tsu_clear(tsu_thread *self, tsu_table *table);
+
+/* Shows objects in the table's order, starting after the key `from` (NULL: at the beginning), all objects of a key or none
+ * of them; stops after `budget` steps or when fn says so. *done: the end was reached. */
+void tsu_walk(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
+              size_t budget, tsu_object_fn fn, void *ctx, bool *done);
+
+/* The key after (before) `from`; NULL from: the first (last). Shows its objects, newest first. *found
+ * false: there is none. *present: whether `from` itself was there, or had been deleted while the table was fixed. */
+void tsu_step(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
+              tsu_object_fn fn, void *ctx, bool *found, bool *present);
+
+void tsu_slot(tsu_thread *self, tsu_table *table, uint64_t index, tsu_object_fn fn, void *ctx, int *past);
+
+/* While fixed, a table of a hash kind remembers the keys that are deleted, so that a traversal may go on from them. */
+tsu_status tsu_table_fix(tsu_thread *self, tsu_table *table);
+void tsu_table_unfix(tsu_thread *self, tsu_table *table);
+
+/* --- many objects, all or nothing ------------------------------------------------------ */
+typedef struct tsu_batch tsu_batch;
+/* new_only: only if none of the keys is there. */
+tsu_status tsu_batch_create(tsu_thread *self, tsu_table *table, bool new_only, tsu_batch **out);
+/* Copies; handles become the batch's. */
+tsu_status tsu_batch_add(tsu_thread *self, tsu_batch *batch, const uint8_t *object, size_t len);
+/* Goes on for about `budget` steps. TSU_AGAIN: call again (unpin in between). TSU_OK: all are in. TSU_EXISTS: new_only and a
+ * key was there. After anything but AGAIN the batch is over. */
+tsu_status tsu_batch_run(tsu_thread *self, tsu_batch *batch, size_t budget);
+/* Any time, also half way: nothing of an unfinished batch remains visible. Accepts NULL. The table may be gone. */
+void tsu_batch_destroy(tsu_thread *self, tsu_batch *batch);
+
+/* --- the whole ------------------------------------------------------------------------- */
+/* Waits until what has been deleted so far is freed. For tests and for unload. Not pinned. */
+void tsu_engine_sync(tsu_thread *self);
+
+typedef struct tsu_engine_stats {
+    uint64_t epoch, bytes_waiting, pieces_leaked;      /* ebr.h */
+    uint64_t slab_bytes_held, slab_bytes_pooled;       /* slab.h */
+    uint64_t roots_waiting;                            /* cleared or deleted contents not yet freed */
+} tsu_engine_stats;
+void tsu_engine_stats_get(tsu_engine_stats *out);
+
+#endif

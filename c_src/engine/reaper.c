@@ -1,0 +1,146 @@
+/* reaper.c: one thread, three lock-free stacks that it empties whole. */
+#include "batch.h"
+#include "reaper.h"
+
+#define STEP_PIECES 512u
+
+static struct {
+    tsu_word       contents, groups, batches;     /* stacks: whatever is put */
+    tsu_word       waiting;
+    tsu_word       asleep, stop;
+    tsu_env_mutex  mutex;
+    tsu_env_cond   cond;
+    tsu_env_thread thread;
+    bool           started;
+} reaper;
+
+static void wake(void)
+{
+    if (tsu_load_seq(&reaper.asleep) == 0) return;
+    tsu_env_mutex_lock(&reaper.mutex);
+    tsu_env_cond_signal(&reaper.cond);
+    tsu_env_mutex_unlock(&reaper.mutex);
+}
+
+static void push(tsu_word *stack, void *piece, void **link)
+{
+    uint64_t head = tsu_load_acquire(stack);
+
+    tsu_count_add(&reaper.waiting, 1);
+    do {
+        *link = (void *)(uintptr_t)head;
+    } while (!tsu_cas(stack, &head, (uint64_t)(uintptr_t)piece));
+    wake();
+}
+
+void tsu_reaper_put_contents(struct tsu_contents *contents)
+{
+    push(&reaper.contents, contents, (void **)&contents->next);
+}
+
+void tsu_reaper_put_batch(tsu_batch *batch) { push(&reaper.batches, batch, (void **)tsu_batch_link(batch)); }
+
+void tsu_reaper_put_group(tsu_thread *self, tsu_group *group)
+{
+    (void)self;
+    /* nobody can see the group any more, so that its base may hold the link */
+    push(&reaper.groups, group, (void **)(void *)&group->base);
+}
+
+uint64_t tsu_reaper_waiting(void) { return tsu_load_acquire(&reaper.waiting); }
+
+static void *take(tsu_word *stack) { return (void *)(uintptr_t)tsu_exchange(stack, 0); }
+
+static void done_one(void) { tsu_count_add(&reaper.waiting, (uint64_t)-1); }
+
+static void contents_run(tsu_thread *self)
+{
+    struct tsu_contents *c = take(&reaper.contents), *next;
+
+    for (; c != NULL; c = next) {
+        next = c->next;
+        while (!c->kind->reap(self, c->root, STEP_PIECES, tsu_version_destroy)) tsu_env_yield();
+        tsu_slab_free(self, c, sizeof *c);
+        done_one();
+    }
+}
+
+static void groups_run(tsu_thread *self)
+{
+    tsu_group *g = take(&reaper.groups), *next;
+
+    for (; g != NULL; g = next) {
+        next = (tsu_group *)(uintptr_t)g->base;
+        while (!tsu_group_reap(self, g, STEP_PIECES)) tsu_env_yield();
+        done_one();
+    }
+}
+
+static void batches_run(tsu_thread *self)
+{
+    tsu_batch *b = take(&reaper.batches), *next;
+    bool       over;
+
+    for (; b != NULL; b = next) {
+        next = *tsu_batch_link(b);
+        do {
+            tsu_pin(self);
+            over = tsu_batch_finish(self, b, STEP_PIECES);
+            tsu_unpin(self);
+        } while (!over);
+        done_one();
+    }
+}
+
+static bool idle(void)
+{
+    return tsu_load_seq(&reaper.contents) == 0 && tsu_load_seq(&reaper.groups) == 0
+           && tsu_load_seq(&reaper.batches) == 0;
+}
+
+static void run(void *unused)
+{
+    tsu_thread *self = NULL;
+
+    (void)unused;
+    /* short of memory now, perhaps not a little later; what is put meanwhile waits */
+    while ((self = tsu_thread_self()) == NULL) tsu_env_yield();
+    for (;;) {
+        contents_run(self);
+        groups_run(self);
+        batches_run(self);
+        (void)tsu_ebr_collect(self, SIZE_MAX);
+        if (!idle()) continue;
+        if (tsu_load_seq(&reaper.stop) != 0) return;
+        tsu_env_mutex_lock(&reaper.mutex);
+        tsu_store_seq(&reaper.asleep, 1);
+        if (idle() && tsu_load_seq(&reaper.stop) == 0) tsu_env_cond_wait_ns(&reaper.cond, &reaper.mutex, 1000000000);
+        tsu_store_seq(&reaper.asleep, 0);
+        tsu_env_mutex_unlock(&reaper.mutex);
+    }
+}
+
+tsu_status tsu_reaper_start(void)
+{
+    tsu_env_mutex_init(&reaper.mutex);
+    tsu_env_cond_init(&reaper.cond);
+    tsu_store_seq(&reaper.stop, 0);
+    reaper.started = tsu_env_thread_start(&reaper.thread, run, NULL);
+    if (reaper.started) return TSU_OK;
+    tsu_env_cond_deinit(&reaper.cond);
+    tsu_env_mutex_deinit(&reaper.mutex);
+    return TSU_NOMEM;
+}
+
+void tsu_reaper_stop(void)
+{
+    if (!reaper.started) return;
+    tsu_store_seq(&reaper.stop, 1);
+    tsu_env_mutex_lock(&reaper.mutex);
+    tsu_env_cond_signal(&reaper.cond);
+    tsu_env_mutex_unlock(&reaper.mutex);
+    tsu_env_thread_join(&reaper.thread);
+    tsu_env_cond_deinit(&reaper.cond);
+    tsu_env_mutex_deinit(&reaper.mutex);
+    reaper.started = false;
+}

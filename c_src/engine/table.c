@@ -1,0 +1,699 @@
+/* table.c: tables and operations on one key, on top of what a kind of table brings. */
+#include <string.h>
+
+#include "mem/hashtab.h"
+#include "reaper.h"
+#include "table.h"
+#include "term/order.h"
+#include "txn/commit.h"
+
+tsu_key tsu_table_key(const tsu_kind *kind, const uint8_t *bytes, size_t len)
+{
+    tsu_key key = {bytes, len, 0, false};
+
+    if (kind == &tsu_kind_hash) key.mark = tsu_hashtab_mark(bytes, len);
+    else key.mark = tsu_order_head_both(bytes, &key.exact);
+    return key;
+}
+
+/* --- counting -------------------------------------------------------------------------- */
+static inline void count_to(tsu_word *w, int64_t n, bool own)
+{
+    if (n == 0) return;
+    if (own) tsu_store_relaxed(w, tsu_load_relaxed(w) + (uint64_t)n);
+    else tsu_count_add(w, (uint64_t)n);
+}
+
+void tsu_tally_add(tsu_thread *self, struct tsu_contents *contents, int64_t objects, int64_t bytes, int64_t handles)
+{
+    bool              own = self->index < TSU_TALLIES - 1;
+    struct tsu_tally *t = &contents->tallies[own ? self->index : TSU_TALLIES - 1];
+
+    count_to(&t->objects, objects, own);
+    count_to(&t->bytes, bytes, own);
+    count_to(&t->handles, handles, own);
+}
+
+static int64_t tally_sum(const struct tsu_contents *c, size_t offset)
+{
+    uint64_t sum = 0;
+    size_t   i;
+
+    for (i = 0; i < TSU_TALLIES; i++)
+        sum += tsu_load_relaxed((const tsu_word *)(const void *)((const char *)&c->tallies[i] + offset));
+    return (int64_t)sum;
+}
+
+uint64_t tsu_table_count(const tsu_table *table)
+{
+    int64_t n = tally_sum(tsu_table_contents(table), offsetof(struct tsu_tally, objects));
+
+    return n < 0 ? 0 : (uint64_t)n;
+}
+
+uint64_t tsu_table_bytes(const tsu_table *table)
+{
+    const struct tsu_contents *c = tsu_table_contents(table);
+    int64_t                    n = tally_sum(c, offsetof(struct tsu_tally, bytes));
+
+    return (n < 0 ? 0 : (uint64_t)n) + c->kind->bytes(c->root) + sizeof *c + sizeof *table;
+}
+
+tsu_table_type tsu_table_type_of(const tsu_table *table) { return table->type; }
+uint32_t tsu_table_keypos(const tsu_table *table) { return table->keypos; }
+
+/* --- contents ---------------------------------------------------------------------------- */
+tsu_status tsu_contents_create(tsu_thread *self, const tsu_kind *kind, uint32_t keypos, struct tsu_contents **out)
+{
+    struct tsu_contents *c = tsu_slab_alloc(self, sizeof *c);
+    tsu_status           status;
+
+    if (c == NULL) return TSU_NOMEM;
+    memset(c, 0, sizeof *c);
+    c->kind = kind;
+    tsu_store_relaxed(&c->references, 1);
+    status = kind->create(self, keypos, &c->root);
+    if (status != TSU_OK) {
+        tsu_slab_free(self, c, sizeof *c);
+        return status;
+    }
+    *out = c;
+    return TSU_OK;
+}
+
+#define REAP_AT_ONCE 256u
+
+void tsu_contents_unreference(tsu_thread *self, struct tsu_contents *c)
+{
+    if (tsu_fetch_add(&c->references, (uint64_t)-1) != 1) return;
+    if (c->kind->reap(self, c->root, REAP_AT_ONCE, tsu_version_destroy)) tsu_slab_free(self, c, sizeof *c);
+    else tsu_reaper_put_contents(c);
+}
+
+static void contents_free(tsu_thread *self, void *memory, size_t bytes)
+{
+    (void)bytes;
+    tsu_contents_unreference(self, memory);
+}
+
+void tsu_contents_release(tsu_thread *self, struct tsu_contents *contents)
+{
+    int64_t bytes = tally_sum(contents, offsetof(struct tsu_tally, bytes));
+
+    tsu_retire(self, contents, sizeof *contents + (bytes > 0 ? (size_t)bytes : 0), contents_free);
+    if (tally_sum(contents, offsetof(struct tsu_tally, handles)) != 0) tsu_ebr_hurry(self);
+}
+
+tsu_status tsu_table_create(tsu_thread *self, tsu_table_type type, uint32_t keypos, tsu_table **out)
+{
+    const tsu_kind      *kind = type == TSU_ORDERED_SET ? &tsu_kind_tree : &tsu_kind_hash;
+    struct tsu_contents *contents;
+    tsu_table           *t;
+    tsu_status           status;
+
+    if (keypos == 0 || type > TSU_DUPLICATE_BAG) return TSU_BADARG;
+    t = tsu_slab_alloc(self, sizeof *t);
+    if (t == NULL) return TSU_NOMEM;
+    status = tsu_contents_create(self, kind, keypos, &contents);
+    if (status != TSU_OK) {
+        tsu_slab_free(self, t, sizeof *t);
+        return status;
+    }
+    memset(t, 0, sizeof *t);
+    t->type = type;
+    t->keypos = keypos;
+    t->kind = kind;
+    tsu_store_release(&t->contents, (uint64_t)(uintptr_t)contents);
+    *out = t;
+    return TSU_OK;
+}
+
+static void table_free(tsu_thread *self, void *memory, size_t bytes) { tsu_slab_free(self, memory, bytes); }
+
+static void ghosts_release(tsu_thread *self, tsu_table *table)
+{
+    struct tsu_contents *g = (struct tsu_contents *)(uintptr_t)tsu_exchange(&table->ghosts, 0), *next;
+
+    for (; g != NULL; g = next) {
+        next = g->next;
+        tsu_contents_release(self, g);
+    }
+}
+
+void tsu_table_destroy(tsu_thread *self, tsu_table *table)
+{
+    tsu_pin(self);
+    ghosts_release(self, table);
+    tsu_contents_release(self, tsu_table_contents(table));
+    tsu_retire(self, table, sizeof *table, table_free);
+    tsu_unpin(self);
+}
+
+/* --- reading ------------------------------------------------------------------------------- */
+static bool show(uint64_t word, tsu_object_fn fn, void *ctx)
+{
+    tsu_record *r = tsu_version_newest(word);
+
+    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) return fn(ctx, r->object);
+    for (; r != NULL; r = tsu_record_older(r))
+        if (!fn(ctx, r->object)) return false;
+    return true;
+}
+
+void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn, void *ctx)
+{
+    struct tsu_contents *c = tsu_table_contents(table);
+    tsu_key              k = tsu_table_key(table->kind, key, len);
+    uint64_t             word = table->kind->find(self, c->root, &k);
+
+    if (tsu_cell_holds_version(word)) show(word, fn, ctx);
+}
+
+bool tsu_member(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len)
+{
+    tsu_key k = tsu_table_key(table->kind, key, len);
+
+    return tsu_cell_holds_version(table->kind->find(self, tsu_table_contents(table)->root, &k));
+}
+
+/* --- editing --------------------------------------------------------------------------------- */
+static int64_t handle_weight(const uint8_t *object) { return (object[0] & TSU_OBJECT_HANDLES) != 0; }
+
+/* Runs an edit, helping commits that are in the way. */
+static tsu_status edit_run(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const uint8_t *key, size_t len,
+                           tsu_edit *edit)
+{
+    tsu_key    k = tsu_table_key(table->kind, key, len);
+    size_t     budget = 1000;
+    tsu_status status;
+
+    for (;;) {
+        status = table->kind->edit(self, c->root, &k, edit);
+        if (status != TSU_AGAIN) break;
+        status = tsu_commit_help(self, (tsu_commit_record *)edit->blocked, &budget);
+        if (status != TSU_OK) return status;
+    }
+    return status;
+}
+
+bool tsu_bag_has(uint64_t current, const uint8_t *object)
+{
+    tsu_record *r = tsu_cell_holds_version(current) ? tsu_version_newest(current) : NULL;
+    bool        one = (current & TSU_CELL_KIND) == TSU_CELL_RECORD;
+
+    for (; r != NULL; r = one ? NULL : tsu_record_older(r))
+        if (tsu_object_same(r->object, object)) return true;
+    return false;
+}
+
+uint64_t tsu_bag_append(tsu_thread *self, uint64_t current, tsu_record *newest, tsu_record *oldest, uint64_t count,
+                        uint64_t bytes, tsu_group **group)
+{
+    uint64_t records = bytes;
+
+    tsu_record_chain(oldest, tsu_cell_holds_version(current) ? tsu_version_newest(current) : NULL);
+    if (count == 1 && !tsu_cell_holds_version(current)) return tsu_record_word(newest);
+    if (*group == NULL && (*group = tsu_group_create(self, NULL, 0, 0)) == NULL) return 0;
+    if (tsu_cell_holds_version(current)) {
+        records += tsu_version_bytes(current);
+        if ((current & TSU_CELL_KIND) == TSU_CELL_GROUP) records -= tsu_slab_round(sizeof(tsu_group));
+    }
+    (*group)->newest = newest;
+    (*group)->object_count = count + tsu_version_count(current);
+    (*group)->bytes = records + tsu_slab_round(sizeof(tsu_group));
+    (*group)->base = current;
+    return tsu_group_word(*group);
+}
+
+struct insert {
+    tsu_edit       edit;
+    tsu_table_type type;
+    bool           new_only;
+    tsu_record    *record;
+    tsu_group     *group;
+};
+
+static tsu_verdict insert_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    struct insert *in = (struct insert *)edit;
+
+    if (in->new_only && current != 0) return TSU_EDIT_KEEP;
+    if (in->type <= TSU_ORDERED_SET) {
+        edit->put = tsu_record_word(in->record);
+        return TSU_EDIT_PUT;
+    }
+    if (in->type == TSU_BAG && tsu_bag_has(current, in->record->object)) return TSU_EDIT_KEEP;
+    edit->put = tsu_bag_append(self, current, in->record, in->record, 1, tsu_record_weight(in->record), &in->group);
+    if (edit->put != 0) return TSU_EDIT_PUT;
+    edit->status = TSU_NOMEM;
+    return TSU_EDIT_FAIL;
+}
+
+static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len, bool new_only,
+                             bool *inserted)
+{
+    struct tsu_contents *c = tsu_table_contents(table);
+    struct insert        in = {.type = table->type, .new_only = new_only};
+    size_t               key_len, old_bytes = 0;
+    const uint8_t       *key;
+    tsu_status           status;
+
+    in.record = tsu_record_create(self, object, len);
+    if (in.record == NULL) return TSU_NOMEM;
+    in.edit.decide = insert_decide;
+    in.edit.exact = tsu_table_is_bag(table);
+    key = tsu_object_key(in.record->object, table->keypos, &key_len);
+    status = edit_run(self, table, c, key, key_len, &in.edit);
+    if (status == TSU_OK && in.edit.verdict == TSU_EDIT_FAIL) status = in.edit.status;
+    if (status != TSU_OK || in.edit.verdict != TSU_EDIT_PUT) {
+        if (in.group != NULL) tsu_group_destroy(self, in.group);
+        /* handles that are not stored stay the caller's, but for an object that was there already */
+        if (status == TSU_OK && !new_only) tsu_record_destroy(self, in.record);
+        else tsu_record_discard(self, in.record);
+        *inserted = false;
+        return status;
+    }
+    *inserted = true;
+    if (table->type <= TSU_ORDERED_SET) {
+        if (in.edit.old != 0) {
+            int64_t handles = handle_weight(tsu_version_object(in.edit.old));
+
+            old_bytes = tsu_version_retire(self, in.edit.old);
+            tsu_tally_add(self, c, 0, (int64_t)tsu_record_weight(in.record) - (int64_t)old_bytes,
+                          handle_weight(in.record->object) - handles);
+            return TSU_OK;
+        }
+    } else {
+        old_bytes = (in.edit.old & TSU_CELL_KIND) == TSU_CELL_GROUP ? tsu_version_retire(self, in.edit.old) : 0;
+        if (in.edit.put != tsu_group_word(in.group) && in.group != NULL) tsu_group_destroy(self, in.group);
+        else if (in.group != NULL) old_bytes -= tsu_slab_round(sizeof(tsu_group));
+    }
+    tsu_tally_add(self, c, 1, (int64_t)tsu_record_weight(in.record) - (int64_t)old_bytes,
+                  handle_weight(in.record->object));
+    return TSU_OK;
+}
+
+tsu_status tsu_insert(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len)
+{
+    bool inserted;
+
+    return insert_one(self, table, object, len, false, &inserted);
+}
+
+tsu_status tsu_insert_new(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len, bool *inserted)
+{
+    return insert_one(self, table, object, len, true, inserted);
+}
+
+/* --- removing -------------------------------------------------------------------------------- */
+static tsu_verdict remove_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    (void)edit;
+    (void)self;
+    return current == 0 ? TSU_EDIT_KEEP : TSU_EDIT_REMOVE;
+}
+
+static int64_t handles_of(uint64_t word)
+{
+    const tsu_record *r = tsu_version_newest(word);
+    int64_t           n = 0;
+
+    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) return handle_weight(r->object);
+    for (; r != NULL; r = tsu_record_older(r)) n += handle_weight(r->object);
+    return n;
+}
+
+/* A traversal of a fixed hash table may go on from a key that is gone: it is remembered till the table is unfixed. Short of
+ * memory it is not, and such a traversal fails with badarg. */
+static void ghost_add(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len)
+{
+    uint8_t              room[128];
+    tsu_writer           w;
+    tsu_object_mark      mark;
+    struct tsu_contents *g = (struct tsu_contents *)(uintptr_t)tsu_load_acquire(&table->ghosts), *fresh;
+    uint64_t             expected = 0;
+    struct insert        in = {.type = TSU_SET};
+    tsu_key              k;
+
+    if (g == NULL) {
+        if (tsu_contents_create(self, &tsu_kind_hash, 1, &fresh) != TSU_OK) return;
+        if (tsu_cas(&table->ghosts, &expected, (uint64_t)(uintptr_t)fresh)) {
+            g = fresh;
+        } else {
+            tsu_contents_release(self, fresh);
+            g = (struct tsu_contents *)(uintptr_t)expected;
+        }
+    }
+    tsu_writer_init(&w, room, sizeof room);
+    tsu_write_object_begin(&w, 1, &mark);
+    tsu_write_bytes(&w, key, len);
+    tsu_write_object_end(&w, 1, &mark);
+    in.record = w.status == TSU_OK ? tsu_record_create(self, w.bytes, w.len) : NULL;
+    tsu_writer_deinit(&w);
+    if (in.record == NULL) return;
+    in.edit.decide = insert_decide;
+    key = tsu_object_key(in.record->object, 1, &len);
+    k = tsu_table_key(&tsu_kind_hash, key, len);
+    if (tsu_kind_hash.edit(self, g->root, &k, &in.edit) != TSU_OK) tsu_record_discard(self, in.record);
+    else if (in.edit.old != 0) (void)tsu_version_retire(self, in.edit.old);
+}
+
+static tsu_status remove_key(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn,
+                             void *ctx)
+{
+    struct tsu_contents *c = tsu_table_contents(table);
+    tsu_edit             edit = {.decide = remove_decide, .exact = tsu_table_is_bag(table)};
+    tsu_status           status = edit_run(self, table, c, key, len, &edit);
+    uint64_t             old = edit.old;
+    int64_t              count, handles;
+
+    if (status != TSU_OK || edit.verdict != TSU_EDIT_REMOVE) return status;
+    if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) ghost_add(self, table, key, len);
+    count = (int64_t)tsu_version_count(old);
+    handles = tally_sum(c, offsetof(struct tsu_tally, handles)) != 0 ? handles_of(old) : 0;
+    if (fn != NULL) show(old, fn, ctx);
+    tsu_tally_add(self, c, -count, -(int64_t)tsu_version_retire_all(self, old), -handles);
+    return TSU_OK;
+}
+
+tsu_status tsu_delete(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len)
+{
+    return remove_key(self, table, key, len, NULL, NULL);
+}
+
+tsu_status tsu_take(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn, void *ctx)
+{
+    return remove_key(self, table, key, len, fn, ctx);
+}
+
+struct remove_object {
+    tsu_edit       edit;
+    const uint8_t *object;
+    tsu_record    *last;          /* the oldest that goes: what is older stays where it is */
+    tsu_record    *copies;        /* newer ones that stay, anew */
+    size_t         copy_count;    /* the chain goes on beyond them */
+    tsu_group     *group;
+};
+
+static void copies_destroy(tsu_thread *self, struct remove_object *ro)
+{
+    while (ro->copy_count > 0) {
+        tsu_record *r = ro->copies;
+
+        ro->copies = tsu_record_older(r);
+        ro->copy_count--;
+        tsu_record_destroy(self, r);
+    }
+}
+
+static tsu_record *record_copy(tsu_thread *self, const tsu_record *r)
+{
+    tsu_record *copy = tsu_record_create(self, r->object, tsu_object_len(r->object));
+
+    if (copy != NULL && handle_weight(copy->object)) tsu_object_retain(copy->object, tsu_codec.retain);
+    return copy;
+}
+
+/* A chain of copies of what stays and is newer than the last that goes. */
+static bool copies_make(tsu_thread *self, struct remove_object *ro, tsu_record *newest)
+{
+    tsu_record *end = tsu_record_older(ro->last), *tail = NULL, *r, *copy;
+
+    ro->copies = end;
+    for (r = newest; r != ro->last; r = tsu_record_older(r)) {
+        if (tsu_object_same(r->object, ro->object)) continue;
+        copy = record_copy(self, r);
+        if (copy == NULL) return false;
+        tsu_record_chain(copy, end);
+        if (tail != NULL) tsu_record_chain(tail, copy);
+        else ro->copies = copy;
+        tail = copy;
+        ro->copy_count++;
+    }
+    return true;
+}
+
+static tsu_verdict remove_object_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    struct remove_object *ro = (struct remove_object *)edit;
+    tsu_record           *r;
+    uint64_t              gone = 0, all = tsu_version_count(current);
+
+    copies_destroy(self, ro);
+    if (current == 0) return TSU_EDIT_KEEP;
+    if ((current & TSU_CELL_KIND) == TSU_CELL_RECORD) {
+        r = tsu_version_newest(current);
+        return tsu_object_same(r->object, ro->object) ? TSU_EDIT_REMOVE : TSU_EDIT_KEEP;
+    }
+    for (r = tsu_version_newest(current); r != NULL; r = tsu_record_older(r))
+        if (tsu_object_same(r->object, ro->object)) {
+            ro->last = r;
+            gone++;
+        }
+    if (gone == 0) return TSU_EDIT_KEEP;
+    if (gone == all) return TSU_EDIT_REMOVE;
+    if (all - gone == 1) {
+        /* what stays alone becomes a record of its own, even if it is the oldest and could stay where it is: it
+         * must not be in two chains with two headers */
+        for (r = tsu_version_newest(current); tsu_object_same(r->object, ro->object);) r = tsu_record_older(r);
+        ro->copies = record_copy(self, r);
+        if (ro->copies == NULL) goto nomem;
+        ro->copy_count = 1;
+        edit->put = tsu_record_word(ro->copies);
+        return TSU_EDIT_PUT;
+    }
+    if (!copies_make(self, ro, tsu_version_newest(current))) goto nomem;
+    if (ro->group == NULL && (ro->group = tsu_group_create(self, NULL, 0, 0)) == NULL) goto nomem;
+    ro->group->newest = ro->copies;
+    ro->group->object_count = all - gone;
+    ro->group->bytes = tsu_version_bytes(current) - gone * tsu_record_weight(ro->last);
+    edit->put = tsu_group_word(ro->group);
+    return TSU_EDIT_PUT;
+nomem:
+    edit->status = TSU_NOMEM;
+    return TSU_EDIT_FAIL;
+}
+
+tsu_status tsu_delete_object(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len)
+{
+    struct tsu_contents *c = tsu_table_contents(table);
+    struct remove_object ro = {.object = object};
+    size_t               key_len;
+    const uint8_t       *key = tsu_object_key(object, table->keypos, &key_len);
+    tsu_status           status;
+    int64_t              objects, bytes, handles;
+    uint64_t             old;
+
+    (void)len;
+    ro.edit.decide = remove_object_decide;
+    ro.edit.exact = tsu_table_is_bag(table);
+    status = edit_run(self, table, c, key, key_len, &ro.edit);
+    if (status == TSU_OK && ro.edit.verdict == TSU_EDIT_FAIL) status = ro.edit.status;
+    if (status != TSU_OK || ro.edit.verdict != TSU_EDIT_PUT) {
+        copies_destroy(self, &ro);
+        ro.edit.put = 0;
+    }
+    if (ro.group != NULL && (status != TSU_OK || ro.edit.put != tsu_group_word(ro.group)))
+        tsu_group_destroy(self, ro.group);
+    if (status != TSU_OK || ro.edit.verdict == TSU_EDIT_KEEP) return status;
+    old = ro.edit.old;
+    objects = (int64_t)tsu_version_count(old);
+    bytes = (int64_t)tsu_version_bytes(old);
+    handles = handles_of(old);
+    if (ro.edit.verdict == TSU_EDIT_PUT) {
+        objects -= (int64_t)tsu_version_count(ro.edit.put);
+        bytes -= (int64_t)tsu_version_bytes(ro.edit.put);
+        handles -= handles_of(ro.edit.put);
+    } else if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) {
+        ghost_add(self, table, key, key_len);
+    }
+    if (ro.edit.verdict == TSU_EDIT_PUT && (ro.edit.put & TSU_CELL_KIND) == TSU_CELL_GROUP) {
+        (void)tsu_chain_retire(self, tsu_version_newest(old), tsu_record_older(ro.last));
+        (void)tsu_version_retire(self, old);
+    } else {
+        (void)tsu_version_retire_all(self, old);
+    }
+    tsu_tally_add(self, c, -objects, -bytes, -handles);
+    return TSU_OK;
+}
+
+/* --- read, compute, write ---------------------------------------------------------------------- */
+struct update_edit {
+    tsu_edit       edit;
+    tsu_update    *update;
+    const uint8_t *object;
+    size_t         len;
+    tsu_record    *record;
+};
+
+static tsu_verdict update_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    struct update_edit *u = (struct update_edit *)edit;
+    tsu_verdict         v;
+
+    if (u->record != NULL) {
+        u->update->unused(u->update, u->record->object);
+        tsu_record_discard(self, u->record);
+        u->record = NULL;
+    }
+    v = u->update->fn(u->update, current != 0 ? tsu_version_object(current) : NULL, &u->object, &u->len);
+    if (v != TSU_EDIT_PUT) {
+        edit->status = TSU_OK;
+        return v;
+    }
+    u->record = tsu_record_create(self, u->object, u->len);
+    if (u->record == NULL) {
+        u->update->unused(u->update, u->object);
+        edit->status = TSU_NOMEM;
+        return TSU_EDIT_FAIL;
+    }
+    edit->put = tsu_record_word(u->record);
+    return TSU_EDIT_PUT;
+}
+
+tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_update *update,
+                            tsu_verdict *verdict)
+{
+    struct tsu_contents *c = tsu_table_contents(table);
+    struct update_edit   u = {.update = update};
+    int64_t              bytes = 0, handles = 0;
+    tsu_status           status;
+
+    if (tsu_table_is_bag(table)) return TSU_BADARG;
+    u.edit.decide = update_decide;
+    status = edit_run(self, table, c, key, len, &u.edit);
+    if (status == TSU_OK && u.edit.verdict == TSU_EDIT_FAIL) status = u.edit.status;
+    if (status != TSU_OK && u.record != NULL) {
+        update->unused(update, u.record->object);
+        tsu_record_discard(self, u.record);
+    }
+    if (status != TSU_OK) return status;
+    *verdict = u.edit.verdict;
+    if (u.edit.verdict != TSU_EDIT_PUT && u.edit.verdict != TSU_EDIT_REMOVE) return TSU_OK;
+    if (u.edit.old != 0) {
+        handles = -handle_weight(tsu_version_object(u.edit.old));
+        bytes = -(int64_t)tsu_version_retire(self, u.edit.old);
+    }
+    if (u.edit.verdict == TSU_EDIT_PUT) {
+        bytes += (int64_t)tsu_record_weight(u.record);
+        handles += handle_weight(u.record->object);
+    } else if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) {
+        ghost_add(self, table, key, len);
+    }
+    tsu_tally_add(self, c, (u.edit.verdict == TSU_EDIT_PUT) - (u.edit.old != 0), bytes, handles);
+    return TSU_OK;
+}
+
+/* --- all keys -------------------------------------------------------------------------------- */
+tsu_status tsu_clear(tsu_thread *self, tsu_table *table)
+{
+    struct tsu_contents *fresh, *old;
+    tsu_status           status = tsu_contents_create(self, table->kind, table->keypos, &fresh);
+    uint64_t             head;
+
+    if (status != TSU_OK) return status;
+    old = (struct tsu_contents *)(uintptr_t)tsu_exchange(&table->contents, (uint64_t)(uintptr_t)fresh);
+    if (table->type == TSU_ORDERED_SET || tsu_load_acquire(&table->fixed) == 0) {
+        tsu_contents_release(self, old);
+        return TSU_OK;
+    }
+    /* all of its keys are ghosts now: behind the first of the list, which takes further ones */
+    if (tsu_contents_create(self, &tsu_kind_hash, 1, &fresh) != TSU_OK) {
+        tsu_contents_release(self, old);
+        return TSU_OK;
+    }
+    head = tsu_load_acquire(&table->ghosts);
+    do {
+        old->next = (struct tsu_contents *)(uintptr_t)head;
+        fresh->next = old;
+    } while (!tsu_cas(&table->ghosts, &head, (uint64_t)(uintptr_t)fresh));
+    return TSU_OK;
+}
+
+struct walk {
+    tsu_object_fn fn;
+    void         *ctx;
+};
+
+static bool walk_visit(void *ctx, uint64_t word)
+{
+    struct walk *w = ctx;
+
+    return show(word, w->fn, w->ctx);
+}
+
+void tsu_walk(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
+              size_t budget, tsu_object_fn fn, void *ctx, bool *done)
+{
+    struct walk w = {fn, ctx};
+    tsu_key     k;
+
+    if (from != NULL) k = tsu_table_key(table->kind, from, len);
+    table->kind->walk(self, tsu_table_contents(table)->root, from != NULL ? &k : NULL, direction, budget, walk_visit,
+                      &w, done);
+}
+
+struct step {
+    struct walk walk;
+    bool        found;
+};
+
+static bool step_visit(void *ctx, uint64_t word)
+{
+    struct step *s = ctx;
+
+    s->found = true;
+    show(word, s->walk.fn, s->walk.ctx);
+    return false;
+}
+
+static bool is_present(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const tsu_key *k)
+{
+    struct tsu_contents *g;
+
+    if (tsu_cell_holds_version(table->kind->find(self, c->root, k))) return true;
+    if (table->type == TSU_ORDERED_SET) return false;
+    for (g = (struct tsu_contents *)(uintptr_t)tsu_load_acquire(&table->ghosts); g != NULL; g = g->next)
+        if (tsu_cell_holds_version(g->kind->find(self, g->root, k))) return true;
+    return false;
+}
+
+void tsu_step(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
+              tsu_object_fn fn, void *ctx, bool *found, bool *present)
+{
+    struct tsu_contents *c = tsu_table_contents(table);
+    struct step          s = {{fn, ctx}, false};
+    bool                 done;
+    tsu_key              k;
+
+    *present = false;
+    if (from != NULL) {
+        k = tsu_table_key(table->kind, from, len);
+        if (table->type != TSU_ORDERED_SET) *present = is_present(self, table, c, &k);
+        if (table->type != TSU_ORDERED_SET && !*present) {
+            *found = false;
+            return;
+        }
+    }
+    table->kind->walk(self, c->root, from != NULL ? &k : NULL, direction, SIZE_MAX, step_visit, &s, &done);
+    *found = s.found;
+}
+
+void tsu_slot(tsu_thread *self, tsu_table *table, uint64_t index, tsu_object_fn fn, void *ctx, int *past)
+{
+    struct walk w = {fn, ctx};
+
+    table->kind->slot(self, tsu_table_contents(table)->root, index, walk_visit, &w, past);
+}
+
+tsu_status tsu_table_fix(tsu_thread *self, tsu_table *table)
+{
+    (void)self;
+    tsu_fetch_add(&table->fixed, 1);
+    return TSU_OK;
+}
+
+void tsu_table_unfix(tsu_thread *self, tsu_table *table)
+{
+    if (tsu_fetch_add(&table->fixed, (uint64_t)-1) == 1) ghosts_release(self, table);
+}

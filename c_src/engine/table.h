@@ -1,0 +1,71 @@
+/* table.h: inside of a table. engine.h is what others see.
+ *
+ * A table points at its contents; clearing swaps them. Contents are counted: the table holds one reference, a batch
+ * another. The last one to go hands them to the reaper (reaper.h).
+ */
+#ifndef TSU_TABLE_H
+#define TSU_TABLE_H
+
+#include "engine.h"
+#include "mem/bag.h"
+#include "mem/kind.h"
+
+#define TSU_TALLIES 5u        /* four for the first threads' own, one that all others share */
+
+/* Counts of what one thread has added and taken away; the sum over all is what there is. */
+struct tsu_tally {
+    tsu_word objects, bytes, handles;
+    char     pad[40];
+};
+
+struct tsu_contents {
+    tsu_root            *root;           /* fixed */
+    const tsu_kind      *kind;           /* fixed */
+    tsu_word             references;
+    struct tsu_contents *next;           /* in the reaper's queue, or in a fixed table's list of cleared contents */
+    uint64_t             reap_epoch;
+    struct tsu_tally     tallies[TSU_TALLIES];
+};
+
+struct tsu_table {
+    /* fixed */
+    tsu_table_type  type;
+    uint32_t        keypos;
+    const tsu_kind *kind;
+    /* atomic */
+    tsu_word        contents;            /* struct tsu_contents * */
+    tsu_word        fixed;               /* how many times it is fixed */
+    tsu_word        ghosts;              /* struct tsu_contents *: keys deleted since it was fixed; cleared contents behind it */
+};
+
+static inline struct tsu_contents *tsu_table_contents(const tsu_table *table)
+{
+    return (struct tsu_contents *)(uintptr_t)tsu_load_acquire(&table->contents);
+}
+
+static inline bool tsu_table_is_bag(const tsu_table *table)
+{
+    return table->type == TSU_BAG || table->type == TSU_DUPLICATE_BAG;
+}
+
+tsu_key tsu_table_key(const tsu_kind *kind, const uint8_t *bytes, size_t len);
+
+tsu_status tsu_contents_create(tsu_thread *self, const tsu_kind *kind, uint32_t keypos,
+                               struct tsu_contents **out);
+/* Pinned. The reference goes when all who are pinned now have gone. */
+void tsu_contents_release(tsu_thread *self, struct tsu_contents *contents);
+
+/* At once: for a reference that a batch held, its grace over. */
+void tsu_contents_unreference(tsu_thread *self, struct tsu_contents *contents);
+
+void tsu_tally_add(tsu_thread *self, struct tsu_contents *contents, int64_t objects, int64_t bytes,
+                   int64_t handles);
+
+/* What a bag does with a new object; also for batches. `newest` down to `oldest` is a private chain of `count` records
+ * with `bytes`; answers the word to put, or 0 for want of memory. *group is made or reused. */
+uint64_t tsu_bag_append(tsu_thread *self, uint64_t current, tsu_record *newest, tsu_record *oldest, uint64_t count,
+                        uint64_t bytes, tsu_group **group);
+/* Whether a bag has an object that is the same. */
+bool tsu_bag_has(uint64_t current, const uint8_t *object);
+
+#endif

@@ -1,0 +1,107 @@
+/* commit.c: driving commits to their end. */
+#include <string.h>
+
+#include "mem/slab.h"
+#include "term/order.h"
+#include "txn/commit.h"
+
+#define HELP_DEPTH_MAX 8     /* commits in each other's way are in key order: deeper chains are tried again later */
+
+size_t tsu_commit_bytes(size_t count)
+{
+    return sizeof(tsu_commit_record) + count * sizeof(struct tsu_commit_item);
+}
+
+tsu_commit_record *tsu_commit_create(const tsu_kind *kind, tsu_root *root, uint32_t keypos, bool demands_absent,
+                                     bool exact, size_t count)
+{
+    tsu_commit_record *r = tsu_env_alloc(tsu_commit_bytes(count));
+
+    if (r == NULL) return NULL;
+    memset(r, 0, sizeof *r);
+    r->commit.demands_absent = demands_absent;
+    r->kind = kind;
+    r->root = root;
+    r->keypos = keypos;
+    r->exact = exact;
+    r->count = count;
+    return r;
+}
+
+tsu_key tsu_commit_key(const tsu_commit_record *record, const struct tsu_commit_item *item)
+{
+    tsu_key key;
+
+    key.bytes = tsu_version_key(item->entry.word, record->keypos, &key.len);
+    key.mark = item->mark;
+    key.exact = record->kind == &tsu_kind_tree && tsu_order_head_exact(key.bytes);
+    return key;
+}
+
+bool tsu_commit_abort(tsu_commit *commit)
+{
+    uint64_t state = tsu_load_acquire(&commit->state);
+
+    while ((state & TSU_COMMIT_TAG) == TSU_COMMIT_PENDING)
+        if (tsu_cas(&commit->state, &state, TSU_COMMIT_ABORTED)) return true;
+    return (state & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED;
+}
+
+bool tsu_commit_decide(tsu_commit *commit)
+{
+    uint64_t state = tsu_load_acquire(&commit->state);
+
+    while ((state & TSU_COMMIT_TAG) == TSU_COMMIT_PENDING) {
+        uint64_t ts = tsu_load_seq(&tsu_clock), least = state >> TSU_COMMIT_TS_SHIFT;
+
+        if (least > ts) ts = least;
+        if (tsu_cas(&commit->state, &state, ts << TSU_COMMIT_TS_SHIFT | TSU_COMMIT_COMMITTED)) return true;
+    }
+    return (state & TSU_COMMIT_TAG) == TSU_COMMIT_COMMITTED;
+}
+
+/* One entry of `record`. *other: what has to be helped before it. */
+static tsu_status install_one(tsu_thread *self, tsu_commit_record *record, size_t at,
+                              tsu_install_outcome *outcome, tsu_commit **other)
+{
+    struct tsu_commit_item *item = &record->items[at];
+    tsu_key                 key = tsu_commit_key(record, item);
+
+    return record->kind->install(self, record->root, &key, &item->entry, outcome, other);
+}
+
+tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *budget)
+{
+    tsu_commit_record  *stack[HELP_DEPTH_MAX];
+    size_t              depth = 0;
+    tsu_install_outcome outcome;
+    tsu_status          status;
+
+    stack[0] = record;
+    for (;;) {
+        tsu_commit_record *r = stack[depth];
+        uint64_t           at = tsu_load_acquire(&r->installed);
+        tsu_commit        *other = NULL;
+
+        if ((tsu_load_acquire(&r->commit.state) & TSU_COMMIT_TAG) != TSU_COMMIT_PENDING) {
+            if (depth-- == 0) return TSU_OK;
+            continue;
+        }
+        if (r->exact) return TSU_AGAIN;          /* its owner will get there */
+        if (at == r->count) {
+            tsu_commit_decide(&r->commit);
+            continue;
+        }
+        if (*budget == 0) return TSU_AGAIN;
+        --*budget;
+        status = install_one(self, r, at, &outcome, &other);
+        if (status != TSU_OK) return status;
+        if (outcome == TSU_INSTALL_DONE) {
+            (void)tsu_cas(&r->installed, &at, at + 1);
+        } else if (outcome == TSU_INSTALL_BLOCKED) {
+            if (depth + 1 == HELP_DEPTH_MAX) return TSU_AGAIN;
+            stack[++depth] = (tsu_commit_record *)other;
+        }
+        /* STOP and EXISTS: the state has changed */
+    }
+}

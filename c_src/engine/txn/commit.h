@@ -1,0 +1,51 @@
+/* commit.h: the commit record: many keys of one table, one CAS.
+ *
+ * ARCHITECTURE.md, "Commit record", has the protocol. A commit is filled by one thread, then driven to its end by its
+ * owner and by whoever finds it in the way. For tables where a new version depends on the old one (bags) only the owner
+ * installs; others come back later (TSU_AGAIN).
+ *
+ * Invariants  C1-C5 of ARCHITECTURE.md
+ * Ownership   versions of a commit are the commit's until it is COMMITTED, then the table's.
+ * Threads     help: any, pinned. All else: the owner.
+ * Checked by  commit_test.c, specs/Commit.tla, stress_engine.c
+ */
+#ifndef TSU_TXN_COMMIT_H
+#define TSU_TXN_COMMIT_H
+
+#include "mem/kind.h"
+
+typedef struct tsu_commit_record tsu_commit_record;
+struct tsu_commit_record {
+    tsu_commit      commit;          /* first: entries point here */
+    const tsu_kind *kind;
+    tsu_root       *root;
+    uint32_t        keypos;
+    bool            exact;           /* only the owner installs */
+    size_t          count;
+    tsu_word        installed;       /* all entries before this one are installed */
+    struct tsu_commit_item {
+        tsu_entry entry;
+        uint64_t  mark;              /* of its key */
+        /* the owner's alone */
+        uint32_t  first;             /* exact: the first of the objects with this key */
+        bool      installed;         /* exact */
+    } items[];
+};
+
+tsu_commit_record *tsu_commit_create(const tsu_kind *kind, tsu_root *root, uint32_t keypos, bool demands_absent,
+                                     bool exact, size_t count);
+size_t tsu_commit_bytes(size_t count);
+
+/* The key of an item, from its version. */
+tsu_key tsu_commit_key(const tsu_commit_record *record, const struct tsu_commit_item *item);
+
+/* Installs from where it is, at most *budget entries, helping what is in the way; then commits. OK: it is decided, whichever
+ * way. AGAIN: budget used up, or an exact commit of another owner is in the way. NOMEM. */
+tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *budget);
+
+/* PENDING to ABORTED, if it still is; true if it ends up aborted. */
+bool tsu_commit_abort(tsu_commit *commit);
+/* PENDING to COMMITTED; false: aborted. */
+bool tsu_commit_decide(tsu_commit *commit);
+
+#endif
