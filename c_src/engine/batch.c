@@ -42,6 +42,7 @@ struct tsu_batch {
     size_t               commit_bytes;
     size_t               cursor;
     tsu_group           *group;          /* exact: made and not yet used */
+    int64_t              objects, bytes, handles;        /* exact: what has been installed */
 };
 
 /* --- filling ---------------------------------------------------------------------------- */
@@ -318,6 +319,25 @@ static tsu_verdict install_bag_decide(tsu_edit *edit, tsu_thread *self, uint64_t
     return TSU_EDIT_FAIL;
 }
 
+static int64_t handle_weight(const tsu_record *r) { return (r->object[0] & TSU_OBJECT_HANDLES) != 0; }
+
+/* Counted now: once the commit has been decided, others may delete and free these records. */
+static void install_count(tsu_batch *b, size_t key)
+{
+    const struct tsu_commit_item *item = &b->commit->items[key];
+    size_t                        i;
+
+    for (i = item->first; i <= item_last(b, key); i++) {
+        const tsu_record *r = item_record(&b->items[i]);
+
+        if (item_dropped(&b->items[i])) continue;
+        b->objects++;
+        b->bytes += (int64_t)tsu_record_weight(r);
+        b->handles += handle_weight(r);
+    }
+    if ((item->entry.word & TSU_CELL_KIND) == TSU_CELL_GROUP) b->bytes += (int64_t)tsu_slab_round(sizeof(tsu_group));
+}
+
 /* Bags: a new version depends on what is there, so the owner alone installs. */
 static tsu_status install_bags(tsu_thread *self, tsu_batch *b, size_t *budget)
 {
@@ -341,6 +361,7 @@ static tsu_status install_bags(tsu_thread *self, tsu_batch *b, size_t *budget)
         if (in.edit.verdict == TSU_EDIT_FAIL) return in.edit.status;
         item->entry.word = in.edit.put;
         item->installed = true;
+        install_count(b, b->cursor);
         if (b->group != NULL && in.edit.put == tsu_group_word(b->group)) b->group = NULL;
     }
     tsu_commit_decide(&r->commit);
@@ -348,8 +369,6 @@ static tsu_status install_bags(tsu_thread *self, tsu_batch *b, size_t *budget)
 }
 
 /* --- the end ------------------------------------------------------------------------------------- */
-static int64_t handle_weight(const tsu_record *r) { return (r->object[0] & TSU_OBJECT_HANDLES) != 0; }
-
 static void settle_set(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *item, uint64_t ts)
 {
     uint64_t    under = tsu_entry_freeze(&item->entry);
@@ -370,25 +389,12 @@ static void settle_bag(tsu_thread *self, tsu_batch *b, size_t key, uint64_t ts)
     struct tsu_commit_item *item = &b->commit->items[key];
     uint64_t                word = item->entry.word, base = 0;
     size_t                  i;
-    int64_t                 objects = 0, bytes = 0, handles = 0;
 
-    for (i = item->first; i <= item_last(b, key); i++) {
-        tsu_record *r = item_record(&b->items[i]);
-
-        if (item_dropped(&b->items[i])) {
-            tsu_record_destroy(self, r);
-            continue;
-        }
-        objects++;
-        bytes += (int64_t)tsu_record_weight(r);
-        handles += handle_weight(r);
-    }
-    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) {
-        base = ((tsu_group *)tsu_cell_version(word))->base;
-        bytes += (int64_t)tsu_slab_round(sizeof(tsu_group));
-    }
-    if ((base & TSU_CELL_KIND) == TSU_CELL_GROUP) bytes -= (int64_t)tsu_version_retire(self, base);
-    tsu_tally_add(self, b->contents, objects, bytes, handles);
+    for (i = item->first; i <= item_last(b, key); i++)
+        if (item_dropped(&b->items[i])) tsu_record_destroy(self, item_record(&b->items[i]));
+    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) base = ((tsu_group *)tsu_cell_version(word))->base;
+    if ((base & TSU_CELL_KIND) == TSU_CELL_GROUP)
+        tsu_tally_add(self, b->contents, 0, -(int64_t)tsu_version_retire(self, base), 0);
     if (!tsu_version_settle(word, ts)) (void)tsu_version_retire(self, word);
 }
 
@@ -396,6 +402,8 @@ static bool settle_run(tsu_thread *self, tsu_batch *b, size_t *budget)
 {
     uint64_t ts = tsu_load_acquire(&b->commit->commit.state) >> TSU_COMMIT_TS_SHIFT;
 
+    tsu_tally_add(self, b->contents, b->objects, b->bytes, b->handles);
+    b->objects = b->bytes = b->handles = 0;
     for (; b->cursor < b->commit->count; b->cursor++, --*budget) {
         if (*budget == 0) return false;
         if (b->type >= TSU_BAG) settle_bag(self, b, b->cursor, ts);
@@ -407,15 +415,18 @@ static bool settle_run(tsu_thread *self, tsu_batch *b, size_t *budget)
 static void undo_one(tsu_thread *self, tsu_batch *b, size_t key)
 {
     struct tsu_commit_item *item = &b->commit->items[key];
-    tsu_key                 k = tsu_commit_key(b->commit, item);
+    tsu_key                 k;
     size_t                  i;
 
     if (b->type < TSU_BAG) {
+        k = tsu_commit_key(b->commit, item);
         b->commit->kind->restore(self, b->commit->root, &k, &item->entry);
         tsu_version_retire_aborted(self, item->entry.word);
         return;
     }
     if (item->installed) {
+        /* from a record of ours: a group may lead to records that were there before, and have gone meanwhile */
+        k = item_key(b, &(struct item){item->mark, item_record(&b->items[item->first])});
         b->commit->kind->restore(self, b->commit->root, &k, &item->entry);
         if ((item->entry.word & TSU_CELL_KIND) == TSU_CELL_GROUP) tsu_version_retire_aborted(self, item->entry.word);
     }

@@ -140,12 +140,14 @@ size_t tsu_version_retire_all(tsu_thread *self, uint64_t word)
 
     if ((word & TSU_CELL_KIND) != TSU_CELL_GROUP) return tsu_version_retire(self, word);
     bytes = g->bytes;
-    if (g->object_count > GROUP_OBJECTS_AT_ONCE && tsu_version_drop(word)) {
+    if (g->object_count <= GROUP_OBJECTS_AT_ONCE) {
+        (void)tsu_chain_retire(self, g->newest, NULL);
+        (void)tsu_version_retire(self, word);
+    } else if (tsu_version_drop(word)) {
         tsu_retire(self, g, bytes, group_free_all);
-        return bytes;
+    } else {
+        (void)tsu_chain_retire(self, g->newest, NULL);      /* the node is the settler's */
     }
-    (void)tsu_chain_retire(self, g->newest, NULL);
-    (void)tsu_version_retire(self, word);
     return bytes;
 }
 

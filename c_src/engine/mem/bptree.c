@@ -71,8 +71,8 @@ static tsu_status tree_create(tsu_thread *self, uint32_t keypos, tsu_root **out)
     memset(root, 0, sizeof *root);
     root->keypos = keypos;
     tsu_kit_open(&kit, self, root);
-    c = tsu_leaf_build(&kit, NULL, 0, 4);
-    kit.delta += sizeof *root;
+    c = tsu_leaf_build(&kit, NULL, 0, tsu_leaf_cap(0));
+    kit.delta += (int64_t)tsu_slab_round(sizeof *root);
     tsu_kit_close(&kit);
     if (c == NULL) {
         tsu_slab_free(self, root, sizeof *root);
@@ -137,7 +137,7 @@ static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
         }
         tsu_leaf_search(root, place.content, key, &at);
         if (at.cell != NULL) {
-            tsu_cell_outcome outcome = tsu_cell_edit(self, at.cell, 0, TSU_CELL_CLOSED, edit);
+            tsu_cell_outcome outcome = tsu_cell_edit(self, at.cell, 0, 0, TSU_CELL_CLOSED, edit);
 
             if (outcome == TSU_CELL_DONE) {
                 if (edit->verdict == TSU_EDIT_REMOVE && tsu_leaf_cell_dead(tsu_leaf_cell_load(at.cell)))
@@ -240,7 +240,7 @@ static tsu_status tree_install(tsu_thread *self, tsu_root *root, const tsu_key *
             if ((s = tsu_tree_renew(&kit, place.node, place.content, key)) != TSU_OK) break;
             continue;
         }
-        *outcome = tsu_cell_install(self, at.cell, 0, TSU_CELL_CLOSED, entry, under, other);
+        *outcome = tsu_cell_install(self, at.cell, 0, 0, TSU_CELL_CLOSED, entry, under, other);
         if (*outcome == TSU_INSTALL_VACANT) {
             tsu_leaf_outcome o = tsu_leaf_insert(&kit, place.node, place.content, &at, key, entry->word);
 
@@ -264,6 +264,8 @@ static tsu_status tree_install(tsu_thread *self, tsu_root *root, const tsu_key *
     tsu_kit_close(&kit);
     return s;
 }
+
+#define WALK_AHEAD 4
 
 /* --- many keys ------------------------------------------------------------------------------------ */
 /* The first entry to visit, going on from the key. */
@@ -324,8 +326,13 @@ landed:
         const uint8_t     *index = tsu_leaf_index(c);
 
         for (; i >= 0 && i < c->count; i += step) {
-            uint64_t word = tsu_cell_resolve(tsu_load_acquire(&c->cells[index[i]]));
+            int      ahead = i + WALK_AHEAD * step;
+            uint64_t word;
 
+            /* records lie anywhere in memory; this also serves the walks that will go on from here */
+            if (ahead >= 0 && ahead < c->count)
+                __builtin_prefetch(tsu_cell_version(tsu_load_relaxed(&c->cells[index[ahead]])));
+            word = tsu_cell_resolve(tsu_load_acquire(&c->cells[index[i]]));
             steps++;
             if (word != 0) {
                 seen = true;

@@ -205,7 +205,7 @@ static tsu_tnode *first_of_level(tsu_root *root, unsigned level)
 
 const char *tsu_tree_verify(tsu_thread *self, tsu_root *root)
 {
-    check       k = {.root = root, .bytes = sizeof *root};
+    check       k = {.root = root, .bytes = tsu_slab_round(sizeof *root)};
     unsigned    height = tsu_node_content(&root->node)->level;
     const char *fault;
 

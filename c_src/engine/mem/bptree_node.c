@@ -1,6 +1,8 @@
 /* bptree_node.c: memory of nodes, and the way down. */
 #include "mem/bptree_node.h"
 
+#define PREFETCH_BYTES 640
+
 tsu_word tsu_tree_retirements = {1};
 
 #ifdef TSU_DEBUG
@@ -38,7 +40,8 @@ static void *spare_take(tsu_kit *kit, size_t bytes, size_t max, size_t *got)
     return memory;
 }
 
-static void *fresh_take(tsu_kit *kit, size_t bytes)
+/* All that the allocator gives for that size, so that bytes are true and blocks use what there is. */
+static void *fresh_take(tsu_kit *kit, size_t bytes, size_t *got)
 {
     void *memory;
 
@@ -46,8 +49,9 @@ static void *fresh_take(tsu_kit *kit, size_t bytes)
     if (tsu_tree_fail_after == 0) return NULL;
     if (tsu_tree_fail_after > 0) tsu_tree_fail_after--;
 #endif
-    memory = tsu_slab_alloc(kit->self, bytes);
-    if (memory != NULL) kit->delta += (int64_t)bytes;
+    *got = tsu_slab_round(bytes);
+    memory = tsu_slab_alloc(kit->self, *got);
+    if (memory != NULL) kit->delta += (int64_t)*got;
     return memory;
 }
 
@@ -56,7 +60,7 @@ bool tsu_kit_reserve(tsu_kit *kit, size_t bytes)
     void *memory;
 
     if (kit->spare_count == TSU_KIT_SPARES) return true;
-    memory = fresh_take(kit, bytes);
+    memory = fresh_take(kit, bytes, &bytes);
     if (memory == NULL) return false;
     kit->spare[kit->spare_count].memory = memory;
     kit->spare[kit->spare_count++].bytes = bytes;
@@ -69,8 +73,7 @@ void *tsu_kit_alloc(tsu_kit *kit, size_t bytes, size_t max, size_t *got)
     void  *memory = spare_take(kit, bytes, near < max ? near : max, got);
 
     if (memory != NULL) return memory;
-    memory = fresh_take(kit, bytes);
-    *got = bytes;
+    memory = fresh_take(kit, bytes, got);
     return memory != NULL ? memory : spare_take(kit, bytes, max, got);
 }
 
@@ -247,6 +250,14 @@ unsigned tsu_inner_child(const tsu_content *c, const tsu_key *key, bool strict)
     return lo - 1;
 }
 
+/* All of a content that the search will probe, at once: one wait for memory in place of four or five, one after another. */
+static inline void prefetch(const tsu_content *c)
+{
+    const char *at = (const char *)c;
+
+    for (unsigned i = 0; i < PREFETCH_BYTES; i += 64) __builtin_prefetch(at + i);
+}
+
 /* NULL key: the first, or if strict the last. */
 static unsigned child_towards(const tsu_content *c, const tsu_key *key, bool strict)
 {
@@ -280,6 +291,7 @@ restart:
         tsu_tnode   *child = tsu_inner_children(c)[i];
         tsu_content *cc = tsu_node_content(child);
 
+        prefetch(cc);
         while ((cc->flags & TSU_TREE_MERGING) && c->merge != TSU_TREE_COLLAPSE) {
             if (i == 0) goto restart;      /* c is out of date */
             child = tsu_inner_children(c)[--i];

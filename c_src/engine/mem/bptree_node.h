@@ -47,7 +47,7 @@
 #include "term/order.h"
 
 #ifndef TSU_LEAF_KEYS_MAX
-#define TSU_LEAF_KEYS_MAX  64
+#define TSU_LEAF_KEYS_MAX  80          /* blocks of 640 bytes, contents of 768: whole classes of the slab */
 #endif
 #define TSU_INNER_KEYS_MAX 96
 #define TSU_LEVELS_MAX     24

@@ -128,6 +128,7 @@ struct target {
     uint64_t          ctl;        /* IDLE, as it was before the bucket was searched */
     uint64_t          tag;
     tsu_word         *cell;       /* the key's, or NULL */
+    uint64_t          seen;       /* what was in it: slots are used again for other keys */
     tsu_word         *last;       /* the bucket's last slot */
     bool              room;       /* an empty slot was seen, at: */
     uint32_t          position;
@@ -162,6 +163,7 @@ static tsu_status target_find(tsu_thread *self, tsu_root *root, const tsu_key *k
         t->dir = dir;
         t->tag = hash_tag(key->mark, dir->level);
         t->cell = NULL;
+        t->seen = 0;
         t->room = false;
         s = slots_begin(t->line);
         do {
@@ -175,6 +177,7 @@ static tsu_status target_find(tsu_thread *self, tsu_root *root, const tsu_key *k
                 }
             } else if ((w & TSU_CELL_AUX) == t->tag && key_is(w, root->keypos, key)) {
                 t->cell = s.slot;
+                t->seen = w;
                 return TSU_OK;
             }
             t->last = s.slot;
@@ -218,7 +221,7 @@ static tsu_status hash_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
 
         if (status != TSU_OK) return status;
         if (t.cell != NULL) {
-            switch (tsu_cell_edit(self, t.cell, t.tag, 0, edit)) {
+            switch (tsu_cell_edit(self, t.cell, t.seen, t.tag, 0, edit)) {
             case TSU_CELL_DONE:
                 if (edit->verdict == TSU_EDIT_REMOVE) tsu_hash_key_removed(self, root, key->mark);
                 return TSU_OK;
@@ -238,6 +241,18 @@ static tsu_status hash_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
     }
 }
 
+static void hash_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry);
+
+/* An installation may come after the commit was aborted and put right, and show again what is already retired: it
+ * is hidden before anybody unpins (E2). */
+static void hide_late(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
+                      tsu_install_outcome *outcome)
+{
+    if ((tsu_load_seq(&entry->commit->state) & TSU_COMMIT_TAG) != TSU_COMMIT_ABORTED) return;
+    hash_restore(self, root, key, entry);
+    *outcome = TSU_INSTALL_STOP;
+}
+
 static tsu_status hash_install(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
                                tsu_install_outcome *outcome, tsu_commit **other)
 {
@@ -247,8 +262,9 @@ static tsu_status hash_install(tsu_thread *self, tsu_root *root, const tsu_key *
         tsu_status    status = target_find(self, root, key, &t);
 
         if (status != TSU_OK) return status;
-        *outcome = tsu_cell_install(self, t.cell, t.tag, 0, entry, under, other);
+        *outcome = tsu_cell_install(self, t.cell, t.seen, t.tag, 0, entry, under, other);
         if (*outcome == TSU_INSTALL_MOVED) continue;
+        if (*outcome == TSU_INSTALL_DONE) hide_late(self, root, key, entry, outcome);
         if (*outcome != TSU_INSTALL_VACANT) return TSU_OK;
         status = want_room(self, root, &t);
         if (status == TSU_AGAIN) continue;
@@ -261,6 +277,7 @@ static tsu_status hash_install(tsu_thread *self, tsu_root *root, const tsu_key *
         if (!announce(self, root, &t, entry->word)) continue;
         tsu_hash_key_added(self, root, key->mark);
         *outcome = TSU_INSTALL_DONE;
+        hide_late(self, root, key, entry, outcome);
         return TSU_OK;
     }
 }
@@ -367,8 +384,8 @@ static void gather_word(const tsu_root *root, struct gather *g, const tsu_key *f
     if (at < g->room) g->items[at] = f;
 }
 
-/* The versions of the bucket that holds `hash`, after `from`, in order: the first GATHER_ROOM of them. Returns
- * the last hash of the bucket. */
+/* The versions of the bucket that holds `hash`, those of lower hashes left out (the bucket may have become wider
+ * since `hash` was its first), and after `from`, in order: the first GATHER_ROOM of them. Returns the last hash of the bucket. */
 static uint64_t gather_bucket(tsu_root *root, uint64_t hash, const tsu_key *from, struct gather *g)
 {
     struct hash_dir *dir = hash_root_dir(root);
@@ -387,9 +404,9 @@ static uint64_t gather_bucket(tsu_root *root, uint64_t hash, const tsu_key *from
         g->known = ~(UINT64_MAX >> 1 >> (window + 15));
         g->count = g->dropped = 0;
         if ((ctl & CTL_STATE) == CTL_INSERTING) {
-            uint64_t word = inserting_word(ctl);
+            uint64_t word = inserting_word(ctl), whole = full_hash(root, word);
 
-            gather_word(root, g, from, word, full_hash(root, word) & g->known);
+            if (whole >= hash || from != NULL) gather_word(root, g, from, word, whole & g->known);
         }
         s = slots_begin(line);
         while (more) {
@@ -400,6 +417,7 @@ static uint64_t gather_bucket(tsu_root *root, uint64_t hash, const tsu_key *from
             if (!tsu_cell_holds_version(w)) continue;
             if ((ctl & CTL_STATE) == CTL_INSERTING
                 && tsu_cell_version(w) == tsu_cell_version(inserting_word(ctl))) continue;
+            if (low < hash && from == NULL && full_hash(root, w) < hash) continue;
             gather_word(root, g, from, w, low | (w & TSU_CELL_AUX) >> window);
         }
         return high;
@@ -426,6 +444,7 @@ static void hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu
             again.bytes = tsu_version_key(items[g.count - 1].word, root->keypos, &again.len);
             again.mark = tsu_hashtab_mark(again.bytes, again.len);
             from = &again;
+            hash = again.mark;
         } else {
             if (high == UINT64_MAX) break;
             hash = high + 1;
@@ -463,6 +482,7 @@ static void hash_slot(tsu_thread *self, tsu_root *root, uint64_t index, tsu_visi
             again.bytes = tsu_version_key(items[g.count - 1].word, root->keypos, &again.len);
             again.mark = tsu_hashtab_mark(again.bytes, again.len);
             from = &again;
+            hash = again.mark;
         } else {
             if (high >= end) return;
             hash = high + 1;

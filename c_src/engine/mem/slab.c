@@ -236,23 +236,7 @@ static bool page_release(struct page *p)
     return true;
 }
 
-static void notified_take(struct tsu_heap *h)
-{
-    struct page *p = (struct page *)(uintptr_t)tsu_exchange(&h->notified, 0), *next;
-
-    for (; p != NULL; p = next) {
-        next = p->notified_next;
-        p->armed = false;
-        page_collect(p);
-        if (p->place == IS_FULL) partial_push(h, p);
-        if (p->place == IS_PARTIAL && p->used == 0) {
-            partial_remove(h, p);
-            pool_put(p);
-        }
-    }
-}
-
-/* The current page has nothing left: other threads may wake it up. False: it has something after all. */
+/* The page has nothing left: other threads may wake it up. False: it has something after all. */
 static bool page_retire_full(struct page *p)
 {
     uint64_t zero = 0;
@@ -267,6 +251,23 @@ static bool page_retire_full(struct page *p)
     p->armed = false;
     page_collect(p);
     return false;
+}
+
+static void notified_take(struct tsu_heap *h)
+{
+    struct page *p = (struct page *)(uintptr_t)tsu_exchange(&h->notified, 0), *next;
+
+    for (; p != NULL; p = next) {
+        next = p->notified_next;
+        p->armed = false;
+        page_collect(p);
+        /* what came back may have been used up since: then the page is full again, and waits anew */
+        if (p->place == IS_FULL && (page_has_free(p) || !page_retire_full(p))) partial_push(h, p);
+        if (p->place == IS_PARTIAL && p->used == 0) {
+            partial_remove(h, p);
+            pool_put(p);
+        }
+    }
 }
 
 static struct page *page_fresh(struct tsu_heap *h, uint32_t class)

@@ -74,10 +74,10 @@ struct place {
     uint64_t   word;         /* what was there */
 };
 
-enum descent { AT_VERSION, AT_NOTHING, AT_FROZEN, AT_BLOCKED };
+enum descent { AT_VERSION, AT_NOTHING, AT_MOVED, AT_BLOCKED };
 
-static enum descent descend(tsu_thread *self, tsu_word *cell, uint64_t aux, uint64_t gone, tsu_edit *edit,
-                            struct place *p)
+static enum descent descend(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
+                            tsu_edit *edit, struct place *p)
 {
     for (;;) {
         p->at = cell;
@@ -85,6 +85,7 @@ static enum descent descend(tsu_thread *self, tsu_word *cell, uint64_t aux, uint
         for (;;) {
             p->word = tsu_load_acquire(p->at);
             if (p->word & TSU_CELL_FROZEN) break;
+            if (p->entry == NULL && seen != 0 && bare(p->word) != bare(seen)) return AT_MOVED;
             if (!tsu_cell_holds_version(p->word)) return AT_NOTHING;
 
             tsu_version *v = tsu_cell_version(p->word);
@@ -108,18 +109,19 @@ static enum descent descend(tsu_thread *self, tsu_word *cell, uint64_t aux, uint
             p->at = &e->under;
             p->entry = e;
         }
-        if (p->entry == NULL && (p->word & TSU_CELL_FROZEN)) return AT_FROZEN;
+        if (p->entry == NULL && (p->word & TSU_CELL_FROZEN)) return AT_MOVED;
     }
 }
 
-tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t aux, uint64_t gone, tsu_edit *edit)
+tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
+                               tsu_edit *edit)
 {
     for (;;) {
         struct place p;
         uint64_t     current = 0, next;
 
-        switch (descend(self, cell, aux, gone, edit, &p)) {
-        case AT_FROZEN:  return TSU_CELL_MOVED;
+        switch (descend(self, cell, seen, aux, gone, edit, &p)) {
+        case AT_MOVED:   return TSU_CELL_MOVED;
         case AT_BLOCKED: return TSU_CELL_BLOCKED;
         case AT_NOTHING:
             if (p.entry == NULL) {
@@ -152,8 +154,8 @@ tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t aux, u
     }
 }
 
-tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t aux, uint64_t gone,
-                                     tsu_entry *entry, uint64_t under, tsu_commit **other)
+tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux,
+                                     uint64_t gone, tsu_entry *entry, uint64_t under, tsu_commit **other)
 {
     if (under & TSU_CELL_FROZEN) return TSU_INSTALL_STOP;
     for (;;) {
@@ -163,6 +165,7 @@ tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t 
             && tsu_cell_version(c) == tsu_cell_version(entry->word)) return TSU_INSTALL_DONE;
         if (commit_tag(entry->commit) != TSU_COMMIT_PENDING) return TSU_INSTALL_STOP;
         if (cell != NULL && ((c & TSU_CELL_FROZEN) || !tsu_cell_holds_version(c))) return TSU_INSTALL_MOVED;
+        if (cell != NULL && seen != 0 && bare(c) != bare(seen)) return TSU_INSTALL_MOVED;
         if (cell == NULL) {
             if (under != 0 && (under & TSU_CELL_KIND) == TSU_CELL_EMPTY) return TSU_INSTALL_VACANT;
             if (tsu_cas(&entry->under, &under, tsu_stamp(self))) return TSU_INSTALL_VACANT;

@@ -137,11 +137,12 @@ typedef enum tsu_cell_outcome {
     TSU_CELL_BLOCKED          /* edit->blocked has to be helped first: kind->edit returns TSU_AGAIN */
 } tsu_cell_outcome;
 
-/* Runs the edit on the cell, following pending commits down to where a single-key write belongs. `gone` is
- * the word to leave at the top when the key is removed; 0: a fresh stamp. `aux`: bits kept beside the pointer.
+/* Runs the edit on the cell, following pending commits down to where a single-key write belongs. `seen` is the word by which
+ * the cell was known to be the key's: with another version in it the answer is MOVED, as it may be another key's by now; 0: a
+ * cell never changes its key. `gone` is the word to leave at the top when the key is removed; 0: a fresh stamp. `aux`: bits kept beside the pointer.
  * VACANT is answered only when decide, asked with an empty word, said PUT; the header of the new version is
  * set to UNDECIDED, and the structure publishes it and calls tsu_version_decide. */
-tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t aux, uint64_t gone,
+tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
                                tsu_edit *edit);
 
 /* The same for a key that has no cell: DONE (KEEP, FAIL, REMOVE of nothing) or VACANT. */
@@ -157,8 +158,9 @@ typedef enum tsu_install_outcome {
 } tsu_install_outcome;
 
 /* Steps 1 to 5 for one entry. `under` is what tsu_load_acquire(&entry->under) gave before the cell was looked
- * for; cell NULL: the key has none. `gone` as for an edit. */
-tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t aux, uint64_t gone,
+ * for; cell NULL: the key has none. `seen` and `gone` as for an edit. DONE may be late: a commit that is found ABORTED after it has
+ * to be restored by the caller before it unpins (E2). */
+tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
                                      tsu_entry *entry, uint64_t under, tsu_commit **other);
 
 /* Puts an aborted version right: if `cell` still holds `word`, what was under it comes back (nothing was: `gone`, or

@@ -234,7 +234,7 @@ void tsu_write_map_end(tsu_writer *w, tsu_map_mark *marks, size_t n)
         w->status = TSU_NOMEM;
     } else {
         uint8_t  *to = w->bytes + begin;
-        uint64_t *handle_to = w->handles + marks[0].handle;
+        uint64_t *handle_to = handles > 0 ? w->handles + marks[0].handle : NULL;
 
         handle_copy = (uint64_t *)copy;                  /* first, for its alignment */
         if (handles > 0) memcpy(handle_copy, handle_to, handles * 8);
@@ -611,7 +611,7 @@ static bool children_are_canonical(const tsu_token *t, const uint8_t *p)
         for (uint64_t i = 0; i < t->n && all_bytes; i++) {
             int64_t v;
             all_bytes = tsu_term_int64(p, &v) && v >= 0 && v <= 255;
-            tsu_term_skip(&p);
+            if (all_bytes) tsu_term_skip(&p);
         }
         if (all_bytes) return false;
     } else if (t->kind == TSU_LIST) {

@@ -48,7 +48,8 @@
  *
  * Invariants  K1  equal keys have equal bytes.  K2  no encoding is a prefix of another.
  * Ownership   readers lend pointers into the object. What a writer allocated goes with deinit.
- * Limits      readers other than validate trust their bytes.
+ * Limits      readers other than validate trust their bytes. validate takes time in size times nesting of
+ *             maps and improper lists.
  * Checked by  codec_test.c, fuzz_codec.c, tsunami_term_tests.erl (K1 against the VM)
  */
 #ifndef TSU_TERM_CODEC_H

@@ -70,6 +70,13 @@ static tsu_status install_one(tsu_thread *self, tsu_commit_record *record, size_
     return record->kind->install(self, record->root, &key, &item->entry, outcome, other);
 }
 
+static void hide(tsu_thread *self, tsu_commit_record *record, size_t at)
+{
+    tsu_key key = tsu_commit_key(record, &record->items[at]);
+
+    record->kind->restore(self, record->root, &key, &record->items[at].entry);
+}
+
 tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *budget)
 {
     tsu_commit_record  *stack[HELP_DEPTH_MAX];
@@ -97,7 +104,9 @@ tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *
         status = install_one(self, r, at, &outcome, &other);
         if (status != TSU_OK) return status;
         if (outcome == TSU_INSTALL_DONE) {
-            (void)tsu_cas(&r->installed, &at, at + 1);
+            /* E2: aborted meanwhile, and perhaps undone already: what this thread has shown it hides before it unpins */
+            if ((tsu_load_acquire(&r->commit.state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED) hide(self, r, at);
+            else (void)tsu_cas(&r->installed, &at, at + 1);
         } else if (outcome == TSU_INSTALL_BLOCKED) {
             if (depth + 1 == HELP_DEPTH_MAX) return TSU_AGAIN;
             stack[++depth] = (tsu_commit_record *)other;

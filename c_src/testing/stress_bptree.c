@@ -1,0 +1,229 @@
+/* stress_bptree.c: threads on one tree. Each key belongs to one thread, which knows what has to be there; everybody
+ * else reads, walks and gets in the way. With TSU_RACE_DELAYS rare interleavings are common.
+ */
+#include "base/env.h"
+#include "testing/harness.h"
+#include "testing/tree_tool.h"
+
+#define THREADS 4
+#define IDS     3000          /* id % THREADS owns it */
+
+typedef struct crowd {
+    tsu_root  *root;
+    tool_style style;
+    uint32_t   ids;
+    long       ops;
+    tsu_word   stable[IDS];      /* 1: there throughout */
+    tsu_word   faults;
+} crowd;
+
+typedef struct member {
+    crowd   *c;
+    uint32_t index;
+    uint64_t rng;
+    int64_t  value[IDS];
+} member;
+
+static void fault(crowd *c, const char *what)
+{
+    if (tsu_count_add(&c->faults, 1) < 10) printf("%s\n", what);
+}
+
+/* Keys must come in order, and no key that is there throughout may be left out. */
+typedef struct stroll {
+    crowd   *c;
+    int64_t  at;
+    bool     backward;
+    size_t   left;
+    uint8_t  key[128];
+    size_t   key_len;
+} stroll;
+
+static bool stroll_visit(void *arg, uint64_t word)
+{
+    stroll        *s = arg;
+    const uint8_t *key = tsu_version_key(word, 1, &s->key_len);
+    int64_t        id = tool_value(word) % IDS;
+
+    if (s->backward ? id >= s->at : id <= s->at) fault(s->c, "a walk went back");
+    for (int64_t i = s->at + (s->backward ? -1 : 1); i != id && i >= 0 && i < (int64_t)s->c->ids; i += s->backward ? -1 : 1)
+        if (tsu_load_acquire(&s->c->stable[i])) fault(s->c, "a walk left out a key that was there throughout");
+    s->at = id;
+    memcpy(s->key, key, s->key_len);
+    return --s->left > 0;
+}
+
+static void stroll_through(tsu_thread *self, crowd *c, uint64_t *rng)
+{
+    bool    backward = tsu_rand_below(rng, 2);
+    stroll  s = {.c = c, .backward = backward, .at = backward ? (int64_t)c->ids : -1};
+    bool    done = false;
+    tsu_key key;
+
+    while (!done) {
+        s.left = 1 + tsu_rand_below(rng, 300);
+        if (s.key_len > 0) key = tool_key_view(s.key, s.key_len);
+        tsu_pin(self);
+        tsu_kind_tree.walk(self, c->root, s.key_len > 0 ? &key : NULL, backward ? TSU_BACKWARD : TSU_FORWARD, 500,
+                           stroll_visit, &s, &done);
+        tsu_unpin(self);
+    }
+    for (int64_t i = s.at + (backward ? -1 : 1); i >= 0 && i < (int64_t)c->ids; i += backward ? -1 : 1)
+        if (tsu_load_acquire(&c->stable[i])) fault(c, "a walk ended before a key that was there throughout");
+}
+
+static void member_run(void *arg)
+{
+    member     *m = arg;
+    crowd      *c = m->c;
+    tsu_thread *self = tsu_thread_self();
+
+    for (long op = 0; op < c->ops; op++) {
+        uint32_t   id = (uint32_t)tsu_rand_below(&m->rng, c->ids), variant = (uint32_t)tsu_rand(&m->rng);
+        bool       mine = id % THREADS == m->index;
+        uint64_t   dice = tsu_rand_below(&m->rng, 100);
+        bool       shrinking = op / 2000 % 2;
+        int64_t    had = -1;
+        tsu_status s = TSU_OK;
+
+        if (dice == 0 && op % 16 == 0) {
+            stroll_through(self, c, &m->rng);
+            continue;
+        }
+        tsu_pin(self);
+        if (!mine) {
+            had = tool_find(self, c->root, c->style, id, variant);
+            if (had >= 0 && had % IDS != id) fault(c, "a key has another's value");
+            if (had < 0 && tsu_load_acquire(&c->stable[id])) fault(c, "a key that is there was not found");
+        } else if (tsu_load_relaxed(&c->stable[id]) || dice < (shrinking ? 20 : 60)) {
+            int64_t value = (int64_t)op * IDS + id;
+
+            s = tool_put(self, c->root, c->style, id, variant, value, false, &had);
+            if (s == TSU_OK && had != m->value[id]) fault(c, "an insert replaced what its owner did not put");
+            m->value[id] = value;
+        } else if (dice < 90) {
+            s = tool_remove(self, c->root, c->style, id, variant, &had);
+            if (s == TSU_OK && had != m->value[id]) fault(c, "a removal removed what its owner did not put");
+            m->value[id] = -1;
+        } else if (tool_find(self, c->root, c->style, id, variant) != m->value[id]) {
+            fault(c, "a key does not have what its owner put");
+        }
+        if (s != TSU_OK) fault(c, tsu_status_name(s));
+        tsu_unpin(self);
+        tsu_ebr_relax(self);
+    }
+}
+
+static void run_crowd(tool_style style, uint32_t ids, uint32_t stable_every, long ops, uint64_t *rng)
+{
+    static crowd   c;
+    static member  members[THREADS];
+    tsu_env_thread threads[THREADS];
+    tsu_thread    *self = tsu_thread_self();
+    const char    *broken;
+    int64_t        had = -1;
+
+    memset(&c, 0, sizeof c);
+    c.style = style;
+    c.ids = ids;
+    c.ops = ops;
+    REQUIRE(tsu_kind_tree.create(self, 1, &c.root) == TSU_OK);
+    for (uint32_t t = 0; t < THREADS; t++) {
+        members[t].c = &c;
+        members[t].index = t;
+        members[t].rng = tsu_rand(rng);
+        for (uint32_t id = 0; id < ids; id++) members[t].value[id] = -1;
+    }
+    tsu_pin(self);
+    for (uint32_t id = 0; stable_every > 0 && id < ids; id += stable_every) {
+        EXPECT_EQ(tool_put(self, c.root, style, id, 0, id, false, &had), TSU_OK);
+        members[id % THREADS].value[id] = id;
+        tsu_store_release(&c.stable[id], 1);
+    }
+    tsu_unpin(self);
+    for (uint32_t t = 0; t < THREADS; t++) REQUIRE(tsu_env_thread_start(&threads[t], member_run, &members[t]));
+    for (uint32_t t = 0; t < THREADS; t++) tsu_env_thread_join(&threads[t]);
+    EXPECT_EQ(tsu_load_relaxed(&c.faults), 0);
+    tsu_pin(self);
+    for (uint32_t id = 0; id < ids; id++)
+        EXPECT_EQ(tool_find(self, c.root, style, id, 0), members[id % THREADS].value[id]);
+    broken = tsu_kind_tree.verify(self, c.root);
+    EXPECT_STR(broken ? broken : "sound", "sound");
+    tsu_unpin(self);
+    tool_destroy(self, c.root);
+}
+
+TEST(threads_on_their_own_keys_of_one_tree_find_what_they_put)
+{
+    uint64_t rng = tsu_test_seed();
+
+    tsu_ebr_init();
+    for (int style = 0; style < TOOL_STYLES; style++) {
+        run_crowd((tool_style)style, 100, 7, tsu_test_rounds(8000), &rng);
+        run_crowd((tool_style)style, IDS, 11, tsu_test_rounds(12000), &rng);
+        run_crowd((tool_style)style, 1000, 0, tsu_test_rounds(12000), &rng);
+    }
+}
+
+/* --- one key, all threads -------------------------------------------------------------- */
+static void fighter_run(void *arg)
+{
+    member     *m = arg;
+    tsu_thread *self = tsu_thread_self();
+
+    for (long op = 0; op < m->c->ops; op++) {
+        uint32_t   id = (uint32_t)tsu_rand_below(&m->rng, m->c->ids);
+        int64_t    had = -1;
+        tsu_status s;
+
+        tsu_pin(self);
+        if (tsu_rand_below(&m->rng, 2)) {
+            s = tool_put(self, m->c->root, m->c->style, id, 0, id, true, &had);
+            if (s == TSU_OK && had < 0) m->value[id]++;
+        } else {
+            s = tool_remove(self, m->c->root, m->c->style, id, 0, &had);
+            if (s == TSU_OK && had >= 0) m->value[id]--;
+        }
+        if (s != TSU_OK || (had >= 0 && had != id)) fault(m->c, "a fight over a key went wrong");
+        tsu_unpin(self);
+        tsu_ebr_relax(self);
+    }
+}
+
+TEST(of_threads_that_insert_and_remove_the_same_keys_one_wins_each_time)
+{
+    static crowd   c;
+    static member  members[THREADS];
+    tsu_env_thread threads[THREADS];
+    uint64_t       rng = tsu_test_seed() + 1;
+    tsu_thread    *self = tsu_thread_self();
+
+    for (int round = 0; round < TOOL_STYLES * 2; round++) {
+        memset(&c, 0, sizeof c);
+        c.style = (tool_style)(round / 2);
+        c.ids = round % 2 ? 5 : 200;
+        c.ops = tsu_test_rounds(10000);
+        REQUIRE(tsu_kind_tree.create(self, 1, &c.root) == TSU_OK);
+        for (uint32_t t = 0; t < THREADS; t++) {
+            memset(&members[t], 0, sizeof members[t]);
+            members[t].c = &c;
+            members[t].rng = tsu_rand(&rng);
+            REQUIRE(tsu_env_thread_start(&threads[t], fighter_run, &members[t]));
+        }
+        for (uint32_t t = 0; t < THREADS; t++) tsu_env_thread_join(&threads[t]);
+        EXPECT_EQ(tsu_load_relaxed(&c.faults), 0);
+        tsu_pin(self);
+        for (uint32_t id = 0; id < c.ids; id++) {
+            int64_t sum = 0;
+
+            for (uint32_t t = 0; t < THREADS; t++) sum += members[t].value[id];
+            EXPECT_EQ(sum, tool_find(self, c.root, c.style, id, 0) >= 0);
+        }
+        const char *broken = tsu_kind_tree.verify(self, c.root);
+        EXPECT_STR(broken ? broken : "sound", "sound");
+        tsu_unpin(self);
+        tool_destroy(self, c.root);
+    }
+}
+
+TEST_MAIN
