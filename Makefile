@@ -28,7 +28,8 @@ ENGINE_ALL  := $(call find_c,c_src/engine)
 ENGINE_SRC  := $(filter-out %_test.c,$(ENGINE_ALL))
 NIF_SRC     := $(filter-out %_test.c,$(call find_c,c_src/nif))
 TESTING_ALL := $(call find_c,c_src/testing)
-MAIN_SRC    := $(filter %_test.c,$(TESTING_ALL)) $(foreach p,fuzz stress sim env_sim,$(wildcard c_src/testing/$(p)_*.c c_src/testing/$(p).c))
+TESTNIF_SRC := $(filter %_nif.c,$(TESTING_ALL))
+MAIN_SRC    := $(filter %_test.c,$(TESTING_ALL)) $(TESTNIF_SRC) $(foreach p,fuzz stress sim env_sim,$(wildcard c_src/testing/$(p)_*.c c_src/testing/$(p).c))
 SUPPORT_SRC := $(filter-out $(MAIN_SRC) %_nif.c,$(TESTING_ALL))
 TEST_SRC    := $(filter %_test.c,$(ENGINE_ALL) $(TESTING_ALL))
 STRESS_SRC  := $(wildcard c_src/testing/stress_*.c)
@@ -62,7 +63,7 @@ BASE      := -std=gnu11 -g -fno-omit-frame-pointer -fvisibility=hidden -Ic_src/e
 SAN       := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LIBS      := -pthread
 
-FLAGS_release := -O2 -fPIC -fno-plt
+FLAGS_release := -O3 -fPIC -fno-plt -flto=auto
 FLAGS_plain   := -O2 -DTSU_DEBUG
 FLAGS_test    := -O1 -DTSU_DEBUG $(SAN) --coverage -fprofile-update=atomic
 FLAGS_asan    := -O1 -DTSU_DEBUG -DTSU_RACE_DELAYS=1 $(SAN)
@@ -79,7 +80,8 @@ endif
 ALL_CFLAGS = $(BASE) $(WARN) $(FLAGS_$(VARIANT)) $(EXTRA_CFLAGS)
 ALL_LINK   = $(filter-out -D%,$(FLAGS_$(VARIANT))) $(LINK_$(VARIANT)) $(EXTRA_LDFLAGS)
 
-SHARED := -shared
+# Never unmapped: threads of ours may be in it when the VM closes it.
+SHARED := -shared -Wl,-z,nodelete
 ifeq ($(TARGET_OS),Darwin)
 SHARED := -bundle -undefined dynamic_lookup
 endif
@@ -104,6 +106,14 @@ $(NIF_SO): $(call obj,$(ENGINE_SRC) $(NIF_SRC)) $(OUT)/.sources
 	$(CC) $(SHARED) $(ALL_LINK) -o $@.new $(filter %.o,$^) $(LIBS)
 	@mv -f $@.new $@
 
+# Libraries that only tests load: c_src/testing/x_nif.c becomes $(OUT)/x_nif.so, with the engine and all of
+# c_src/nif but its function table.
+.PHONY: test-nifs
+test-nifs: $(patsubst c_src/testing/%.c,$(OUT)/%.so,$(TESTNIF_SRC))
+
+$(OUT)/%_nif.so: $(OUT)/testing/%_nif.o $(call obj,$(ENGINE_SRC) $(filter-out c_src/nif/nif.c,$(NIF_SRC))) $(OUT)/.sources
+	$(CC) $(SHARED) $(ALL_LINK) -o $@ $(filter %.o,$^) $(LIBS)
+
 # Changes when a source comes or goes, which dates of files do not show.
 $(OUT)/.sources: FORCE
 	@mkdir -p $(@D)
@@ -116,6 +126,10 @@ $(OUT)/.flags: FORCE
 	@echo '$(COMPILE_ID)' | cmp -s - $@ || echo '$(COMPILE_ID)' > $@
 
 $(OUT)/nif/%.o: c_src/nif/%.c $(OUT)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ERL_INC) -MMD -MP -c -o $@ $<
+
+$(OUT)/testing/%_nif.o: c_src/testing/%_nif.c $(OUT)/.flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ERL_INC) -MMD -MP -c -o $@ $<
 

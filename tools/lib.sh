@@ -27,9 +27,9 @@ suite() {
         f=1
         [ "$status" = 124 ] && echo "no answer within $limit_s s" >>"$log"
     fi
-    if [ -z "$line" ] && [ "$status" -eq 0 ]; then
+    if [ "$status" -eq 0 ] && [ $((p + f + s)) -eq 0 ]; then
         f=1
-        echo "printed no counts" >>"$log"
+        echo "ran no test" >>"$log"
     fi
     suites=$((suites + 1)) passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
     printf '%-44s %5d ok %3d bad %3d skipped %4d s\n' "$name" "$p" "$f" "$s" $((after - before))

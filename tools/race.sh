@@ -37,11 +37,12 @@ c_suites asan list-stress stress
 nif_under_asan() {
     local lib home=$BUILD/nifasan/tsunami
     lib=$(cc -print-file-name=libasan.so)
-    mk -s -j"$jobs" VARIANT=nifasan "$BUILD/nifasan/tsunami_nif.so" >"$logs/nifasan.log" 2>&1 &&
+    mk -s -j"$jobs" VARIANT=nifasan "$BUILD/nifasan/tsunami_nif.so" test-nifs >"$logs/nifasan.log" 2>&1 &&
         mk -s EBIN="$home/ebin" erl >>"$logs/nifasan.log" 2>&1 ||
         { fail "nif under ASan" "does not build:"; tail -n 20 "$logs/nifasan.log"; return; }
     mkdir -p "$home/priv" && cp "$BUILD/nifasan/tsunami_nif.so" "$home/priv/"
     unset ERL_LIBS
+    export TSUNAMI_TERM_NIF=$BUILD/nifasan/term_nif
     export ERL_CRASH_DUMP=$BUILD/erl_crash.dump ERL_FLAGS="+Mea min -pa $(cd "$home" && pwd)/ebin"
     export ASAN_OPTIONS=detect_leaks=0:handle_segv=1:detect_stack_use_after_return=0:abort_on_error=1
     if ! LD_PRELOAD=$lib erl -noshell -s init stop >"$logs/nifasan_probe.log" 2>&1; then

@@ -27,6 +27,7 @@ expect "failures behind a status of 0" 2/1/0 "$(counted sh -c 'echo "2 passed, 1
 expect "a crash after the counts"      2/1/0 "$(counted sh -c 'echo "2 passed, 0 failed"; exit 134')"
 expect "a crash before the counts"     0/1/0 "$(counted sh -c 'kill -ABRT $$')"
 expect "a suite that says nothing"     0/1/0 "$(counted true)"
+expect "a suite without tests"         0/1/0 "$(counted echo '0 passed, 0 failed')"
 expect "a suite that hangs"            0/1/0 "$(LIMIT=1 counted sleep 30)"
 expect "a program that is not there"   0/1/0 "$(counted "$scratch/no_such_program")"
 

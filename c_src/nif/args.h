@@ -1,0 +1,126 @@
+/* args.h: every argument is decoded here: tables first, then keys, objects and numbers.
+ *
+ * A call begins with its table: pins, finds it, and checks what ets checks, in ets' order: the term is no table at all
+ * (`type`), there is no such table (`id`), the caller has no right to it (`access`). Then come the other
+ * arguments. What began has to end, on every way out; what failed to begin is not pinned.
+ */
+#ifndef TSU_NIF_ARGS_H
+#define TSU_NIF_ARGS_H
+
+#include "nif/atoms.h"
+#include "nif/registry.h"
+#include "nif/term.h"
+
+typedef enum tsu_right {
+    TSU_RIGHT_INFO,       /* anybody's */
+    TSU_RIGHT_READ,
+    TSU_RIGHT_WRITE
+} tsu_right;
+
+typedef struct tsu_call {
+    ErlNifEnv   *env;
+    tsu_thread  *self;
+    tsu_live    *live;
+    tsu_table   *table;
+    ErlNifPid    caller;
+    ERL_NIF_TERM cause;   /* why it failed to begin; 0: memory is short */
+} tsu_call;
+
+static inline bool tsu_call_begin(tsu_call *c, ErlNifEnv *env, ERL_NIF_TERM table, tsu_right right)
+{
+    void    *handle;
+    uint64_t protection;
+
+    c->env = env;
+    c->cause = 0;
+    c->self = tsu_thread_self();
+    if (TSU_UNLIKELY(c->self == NULL)) return false;
+    tsu_pin(c->self);
+    if (!tsu_nif_is_atom(table)) {
+        if (TSU_UNLIKELY(!enif_get_resource(env, table, tsu_type_table, &handle))) {
+            c->cause = tsu_atom_type;
+            goto fail;
+        }
+        c->live = tsu_handle_live(handle);
+    } else {
+        c->live = tsu_registry_name(table);
+    }
+    c->cause = tsu_atom_id;
+    if (TSU_UNLIKELY(c->live == NULL)) goto fail;
+    enif_self(env, &c->caller);
+    if (c->caller.pid != tsu_load_acquire(&c->live->owner)) {
+        if (TSU_UNLIKELY(!tsu_live_usable(env, c->live))) goto fail;
+        protection = tsu_load_relaxed(&c->live->protection);
+        /* It may have become the caller's while we looked. */
+        if (right != TSU_RIGHT_INFO && protection != TSU_PUBLIC &&
+            (right == TSU_RIGHT_WRITE || protection == TSU_PRIVATE) &&
+            c->caller.pid != tsu_load_acquire(&c->live->owner)) {
+            c->cause = tsu_atom_access;
+            goto fail;
+        }
+    }
+    c->table = c->live->table;
+    return true;
+fail:
+    tsu_unpin(c->self);
+    return false;
+}
+
+static inline bool tsu_call_is_owner(const tsu_call *c)
+{
+    return c->caller.pid == tsu_load_acquire(&c->live->owner);
+}
+
+static inline void tsu_call_end(tsu_call *c)
+{
+    tsu_unpin(c->self);
+}
+
+/* The error for a call that failed to begin. */
+ERL_NIF_TERM tsu_call_refuse(const tsu_call *c);
+
+/* Room for a key or an object on the C stack; what is longer goes to the heap. */
+#define TSU_ARGS_BYTES 256
+
+/* A key, encoded. On error nothing has to be let go of. */
+typedef struct tsu_key_arg {
+    tsu_writer w;
+    uint8_t    buffer[TSU_ARGS_BYTES];
+} tsu_key_arg;
+
+static inline tsu_status tsu_key_read(tsu_key_arg *k, ErlNifEnv *env, ERL_NIF_TERM term)
+{
+    tsu_status s;
+
+    tsu_writer_init(&k->w, k->buffer, sizeof k->buffer);
+    s = tsu_nif_encode_key(env, term, &k->w);
+    if (TSU_UNLIKELY(s != TSU_OK)) tsu_writer_deinit(&k->w);
+    return s;
+}
+
+static inline void tsu_key_done(tsu_key_arg *k) { tsu_writer_deinit(&k->w); }
+
+/* An object for a table with that keypos. BADARG: no tuple, or too short. Its handles are the writer's until
+ * they are given away. On error nothing has to be let go of. */
+static inline tsu_status tsu_object_read(tsu_key_arg *o, ErlNifEnv *env, ERL_NIF_TERM term, uint32_t keypos)
+{
+    tsu_status s;
+
+    tsu_writer_init(&o->w, o->buffer, sizeof o->buffer);
+    s = tsu_nif_encode_object(env, term, (int)keypos, &o->w);
+    if (TSU_UNLIKELY(s != TSU_OK)) tsu_writer_deinit(&o->w);
+    return s;
+}
+
+/* An integer of at most a word, as ets wants positions and indexes to be. */
+static inline bool tsu_small_read(ErlNifEnv *env, ERL_NIF_TERM term, int64_t *out)
+{
+    return tsu_nif_is_small(term) && enif_get_int64(env, term, (ErlNifSInt64 *)out);
+}
+
+/* {Pid, Data}, or none (*some false). */
+bool tsu_heir_read(ErlNifEnv *env, ERL_NIF_TERM term, bool *some, ErlNifPid *pid, ERL_NIF_TERM *data);
+
+bool tsu_bool_read(ERL_NIF_TERM term, bool *out);
+
+#endif

@@ -1,0 +1,178 @@
+/* nif_insert.c: one object, or a list of them as one.
+ *
+ * A list is read into a batch, object by object, and the batch is run: nothing shows before its last step. Both are cut into
+ * slices; short lists end within the first, and then no resource is made. The table is held by its handle, so
+ * that a rename in between does not matter; if it is deleted in between, or its owner dies, the insertion fails.
+ */
+#include "nif/args.h"
+#include "nif/functions.h"
+#include "nif/reply.h"
+#include "nif/slice.h"
+
+#define OBJECTS_BETWEEN_LOOKS 16u       /* at the clock */
+#define BYTES_BETWEEN_LOOKS   16384u
+#define STEPS_BETWEEN_LOOKS   64u
+
+static ERL_NIF_TERM insert_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+
+static ERL_NIF_TERM insert_one(ErlNifEnv *env, tsu_call *c, ERL_NIF_TERM term, bool new_only, bool *again)
+{
+    tsu_key_arg object;
+    tsu_status  s = tsu_object_read(&object, env, term, c->live->keypos);
+    bool        inserted = true;
+
+    if (TSU_LIKELY(s == TSU_OK)) {
+        s = new_only ? tsu_insert_new(c->self, c->table, object.w.bytes, object.w.len, &inserted)
+                     : tsu_insert(c->self, c->table, object.w.bytes, object.w.len);
+        if (s == TSU_OK && inserted) tsu_writer_give(&object.w);
+        tsu_key_done(&object);
+    }
+    tsu_call_end(c);
+    if (TSU_LIKELY(s == TSU_OK)) return tsu_reply_bool(inserted);
+    *again = s == TSU_AGAIN;
+    return *again ? 0 : tsu_reply_status(env, s);
+}
+
+/* Reads objects until the list or the slice ends. OK: the list has ended. AGAIN: *list is what is left. Pinned. */
+static tsu_status batch_read(ErlNifEnv *env, tsu_thread *self, tsu_slices *state, uint32_t keypos,
+                             const tsu_slice *slice, ERL_NIF_TERM *list)
+{
+    uint8_t      buffer[TSU_ARGS_BYTES];
+    tsu_writer   w;
+    ERL_NIF_TERM head, tail;
+    tsu_status   s = TSU_OK;
+    uint64_t     count = 0, bytes = 0;
+
+    tsu_writer_init(&w, buffer, sizeof buffer);
+    while (enif_get_list_cell(env, *list, &head, &tail)) {
+        TRY(s, tsu_nif_encode_object(env, head, (int)keypos, &w));
+        TRY(s, tsu_batch_add(self, state->batch, w.bytes, w.len));
+        bytes += w.len;
+        tsu_writer_give(&w);
+        tsu_writer_reset(&w);
+        *list = tail;
+        if ((++count % OBJECTS_BETWEEN_LOOKS == 0 || bytes >= BYTES_BETWEEN_LOOKS) && tsu_slice_over(slice)) {
+            s = TSU_AGAIN;
+            goto done;
+        }
+        if (bytes >= BYTES_BETWEEN_LOOKS) bytes = 0;
+    }
+    if (!enif_is_empty_list(env, *list)) s = TSU_BADARG;
+done:
+    tsu_writer_deinit(&w);
+    return s;
+}
+
+/* Goes on until the end, or until the slice is over (AGAIN). Not pinned. */
+static tsu_status slices_run(ErlNifEnv *env, tsu_thread *self, tsu_slices *state, const tsu_slice *slice,
+                             ERL_NIF_TERM *list)
+{
+    ErlNifPid  caller;
+    tsu_live  *live;
+    tsu_status s;
+
+    enif_self(env, &caller);
+    do {
+        tsu_pin(self);
+        live = tsu_handle_live(state->handle);
+        if (live == NULL ||
+            (caller.pid != tsu_load_acquire(&live->owner) && !tsu_live_usable(env, live))) {
+            s = TSU_GONE;
+        } else if (state->adding) {
+            s = batch_read(env, self, state, live->keypos, slice, list);
+            if (s == TSU_OK) {
+                state->adding = false;
+                s = TSU_AGAIN;
+            }
+        } else {
+            s = tsu_batch_run(self, state->batch, STEPS_BETWEEN_LOOKS);
+        }
+        tsu_unpin(self);
+    } while (s == TSU_AGAIN && !tsu_slice_over(slice));
+    return s;
+}
+
+/* The answer, with nothing left behind; or the next slice, with `state` moved to a resource unless it is one. */
+static ERL_NIF_TERM slices_answer(ErlNifEnv *env, tsu_slices *state, const tsu_slice *slice, tsu_status s,
+                                  ERL_NIF_TERM list, ERL_NIF_TERM resource)
+{
+    ERL_NIF_TERM rest[2];
+    tsu_slices  *moved;
+
+    if (s == TSU_AGAIN && resource == 0) {
+        moved = enif_alloc_resource(tsu_type_slices, sizeof *moved);
+        if (moved == NULL) {
+            s = TSU_NOMEM;
+        } else {
+            *moved = *state;
+            state->batch = NULL;
+            state->handle = NULL;
+            resource = enif_make_resource(env, moved);
+            enif_release_resource(moved);
+        }
+    }
+    tsu_slice_end(env, slice);
+    if (s == TSU_AGAIN) {
+        rest[0] = resource;
+        rest[1] = list;
+        return enif_schedule_nif(env, "insert", 0, insert_more, 2, rest);
+    }
+    tsu_slices_deinit(state);
+    if (s == TSU_OK) return tsu_atom_true;
+    if (s == TSU_EXISTS) return tsu_atom_false;
+    return tsu_reply_status(env, s);
+}
+
+static ERL_NIF_TERM insert_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    tsu_slice    slice = tsu_slice_begin();
+    tsu_thread  *self = tsu_thread_self();
+    ERL_NIF_TERM list = argv[1];
+    void        *state;
+    tsu_status   s;
+
+    (void)argc;
+    if (!enif_get_resource(env, argv[0], tsu_type_slices, &state)) return enif_make_badarg(env);
+    s = self == NULL ? TSU_NOMEM : slices_run(env, self, state, &slice, &list);
+    return slices_answer(env, state, &slice, s, list, argv[0]);
+}
+
+static ERL_NIF_TERM insert_list(ErlNifEnv *env, tsu_call *c, ERL_NIF_TERM list, bool new_only)
+{
+    tsu_slice   slice = tsu_slice_begin();
+    tsu_slices  state = { .new_only = new_only, .adding = true };
+    tsu_thread *self = c->self;
+    tsu_status  s = tsu_batch_create(self, c->table, new_only, &state.batch);
+
+    if (s == TSU_OK) {
+        state.handle = c->live->handle;
+        enif_keep_resource(state.handle);
+    }
+    tsu_call_end(c);
+    if (s == TSU_OK) s = slices_run(env, self, &state, &slice, &list);
+    return slices_answer(env, &state, &slice, s, list, 0);
+}
+
+static ERL_NIF_TERM insert(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], bool new_only)
+{
+    tsu_call     c;
+    ERL_NIF_TERM head, tail, one = argv[1], reply;
+    bool         again = false;
+
+    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
+    if (enif_get_list_cell(env, argv[1], &head, &tail)) {
+        if (!enif_is_empty_list(env, tail)) return insert_list(env, &c, argv[1], new_only);
+        one = head;
+    } else if (enif_is_empty_list(env, argv[1])) {
+        tsu_call_end(&c);
+        return tsu_atom_true;
+    }
+    reply = insert_one(env, &c, one, new_only, &again);
+    if (TSU_UNLIKELY(again))
+        return tsu_nif_again(env, new_only ? tsu_nif_insert_new : tsu_nif_insert, argc, argv);
+    return reply;
+}
+
+TSU_NIF(tsu_nif_insert) { return insert(env, argc, argv, false); }
+
+TSU_NIF(tsu_nif_insert_new) { return insert(env, argc, argv, true); }

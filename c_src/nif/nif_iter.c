@@ -1,0 +1,170 @@
+/* nif_iter.c: from key to key, slot by slot, and many objects at a time. */
+#include "nif/args.h"
+#include "nif/functions.h"
+#include "nif/reply.h"
+#include "nif/slice.h"
+
+typedef struct step_view {
+    tsu_reply_list r;
+    uint32_t       keypos;
+    bool           with_objects;
+    ERL_NIF_TERM   key;            /* 0: not seen yet */
+} step_view;
+
+static bool step_show(void *ctx, const uint8_t *object)
+{
+    step_view     *v = ctx;
+    const uint8_t *p;
+    size_t         len;
+
+    if (!v->with_objects || v->r.count == 0) {
+        /* The newest object's: in an ordered_set the stored key, which need not be the one asked for. */
+        p = tsu_object_key(object, v->keypos, &len);
+        v->key = tsu_nif_decode_term(v->r.env, &p);
+        if (v->key == 0) v->r.failed = true;
+        if (v->key == 0 || !v->with_objects) return false;
+    }
+    return tsu_reply_list_add(&v->r, object);
+}
+
+/* From the end of the table (from 0), or from a key. */
+static ERL_NIF_TERM step(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool from, tsu_direction direction,
+                         bool with_objects)
+{
+    tsu_call    c;
+    tsu_key_arg key;
+    step_view   v = { .r = tsu_reply_list_begin(env), .with_objects = with_objects };
+    tsu_status  s = TSU_OK;
+    bool        found = false, present = true, ordered;
+
+    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
+    v.keypos = c.live->keypos;
+    ordered = c.live->type == TSU_ORDERED_SET;
+    /* An ordered_set goes on from any key but the one that stands for its end. A hash table has but one direction. */
+    if (from && ordered && argv[1] == tsu_atom_end_of_table) s = TSU_BADARG;
+    if (!ordered) direction = TSU_FORWARD;
+    if (s == TSU_OK && from) s = tsu_key_read(&key, env, argv[1]);
+    if (s == TSU_OK) {
+        tsu_step(c.self, c.table, from ? key.w.bytes : NULL, from ? key.w.len : 0, direction, step_show, &v,
+                 &found, &present);
+        if (from) tsu_key_done(&key);
+        if (from && !ordered && !present) s = TSU_BADARG;
+    }
+    tsu_call_end(&c);
+    if (s != TSU_OK) return tsu_reply_status(env, s);
+    if (v.r.failed) return tsu_reply_limit(env);
+    if (!found) return tsu_atom_end_of_table;
+    return with_objects ? enif_make_tuple2(env, v.key, v.r.list) : v.key;
+}
+
+#define STEP(name, from, direction, with_objects)                              \
+    TSU_NIF(name)                                                              \
+    {                                                                          \
+        (void)argc;                                                            \
+        return step(env, argv, from, direction, with_objects);                 \
+    }
+
+STEP(tsu_nif_first, false, TSU_FORWARD, false)
+STEP(tsu_nif_last, false, TSU_BACKWARD, false)
+STEP(tsu_nif_next, true, TSU_FORWARD, false)
+STEP(tsu_nif_prev, true, TSU_BACKWARD, false)
+STEP(tsu_nif_first_lookup, false, TSU_FORWARD, true)
+STEP(tsu_nif_last_lookup, false, TSU_BACKWARD, true)
+STEP(tsu_nif_next_lookup, true, TSU_FORWARD, true)
+STEP(tsu_nif_prev_lookup, true, TSU_BACKWARD, true)
+
+TSU_NIF(tsu_nif_slot)
+{
+    tsu_call       c;
+    tsu_reply_list r = tsu_reply_list_begin(env);
+    int64_t        index;
+    int            past = 2;
+
+    (void)argc;
+    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
+    if (tsu_small_read(env, argv[1], &index) && index >= 0)
+        tsu_slot(c.self, c.table, (uint64_t)index, tsu_reply_list_add, &r, &past);
+    tsu_call_end(&c);
+    if (past == 2) return tsu_reply_badarg(env, tsu_atom_none);
+    return past == 1 ? tsu_atom_end_of_table : tsu_reply_list_end(&r);
+}
+
+/* --- objects/5 ---------------------------------------------------------------------------- */
+
+#define OBJECTS_BETWEEN_LOOKS 8u        /* at the clock */
+#define STEPS_MAX 4000u
+
+typedef struct page {
+    tsu_reply_list   r;
+    const tsu_slice *slice;
+    uint64_t         objects_max;
+    uint32_t         keypos;
+    bool             bag;
+    bool             full;              /* only what belongs to the last key is still added */
+    const uint8_t   *last;              /* the last object added; lent while pinned */
+} page;
+
+static bool same_key(const page *p, const uint8_t *object)
+{
+    size_t         a_len, b_len;
+    const uint8_t *a = tsu_object_key(p->last, p->keypos, &a_len);
+    const uint8_t *b = tsu_object_key(object, p->keypos, &b_len);
+
+    return a_len == b_len && memcmp(a, b, a_len) == 0;
+}
+
+/* A cursor is a key, so a page ends with the last object of one. */
+static bool page_show(void *ctx, const uint8_t *object)
+{
+    page *p = ctx;
+
+    if (p->full && !same_key(p, object)) return false;
+    if (!tsu_reply_list_add(&p->r, object)) return false;
+    p->last = object;
+    if (p->r.count >= p->objects_max) p->full = true;
+    if (p->r.count % OBJECTS_BETWEEN_LOOKS == 0 && tsu_slice_over(p->slice)) p->full = true;
+    return !p->full || p->bag;
+}
+
+/* objects(T, Cursor, Direction, Max, Acc) -> {Acc, Cursor} | {Acc, done}. A cursor is the last key seen, as bytes. */
+TSU_NIF(tsu_nif_objects)
+{
+    tsu_slice     slice = tsu_slice_begin();
+    tsu_call      c;
+    page          p = { .r = { .env = env, .list = argv[4] }, .slice = &slice };
+    ErlNifBinary  from = { .size = 0, .data = NULL };
+    ERL_NIF_TERM  cursor = tsu_atom_done;
+    int64_t       objects_max;
+    size_t        budget = STEPS_MAX;
+    bool          done = false;
+
+    (void)argc;
+    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
+    if ((argv[1] != tsu_atom_start && !enif_inspect_binary(env, argv[1], &from)) ||
+        (argv[2] != tsu_atom_forward && argv[2] != tsu_atom_backward) ||
+        !tsu_small_read(env, argv[3], &objects_max) || objects_max < 1 ||
+        (from.data != NULL && tsu_term_validate(from.data, from.size, true) != TSU_OK)) {
+        tsu_call_end(&c);
+        return tsu_reply_badarg(env, tsu_atom_none);
+    }
+    p.objects_max = (uint64_t)objects_max;
+    p.keypos = c.live->keypos;
+    p.bag = c.live->type >= TSU_BAG;
+    /* A walk that meets no object within its budget has no key to go on from: it gets a larger one. */
+    do {
+        tsu_walk(c.self, c.table, from.data, from.size,
+                 argv[2] == tsu_atom_forward ? TSU_FORWARD : TSU_BACKWARD, budget, page_show, &p, &done);
+        budget *= 8;
+    } while (!done && p.last == NULL && !p.r.failed);
+    if (!done && !p.r.failed) {
+        size_t         len;
+        const uint8_t *key = tsu_object_key(p.last, p.keypos, &len);
+        unsigned char *bytes = enif_make_new_binary(env, len, &cursor);
+
+        if (bytes == NULL) p.r.failed = true;
+        else memcpy(bytes, key, len);
+    }
+    tsu_call_end(&c);
+    tsu_slice_end(env, &slice);
+    return p.r.failed ? tsu_reply_limit(env) : enif_make_tuple2(env, p.r.list, cursor);
+}

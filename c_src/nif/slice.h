@@ -1,0 +1,40 @@
+/* slice.h: calls that take long are cut into slices of about half a millisecond.
+ *
+ * A slice watches the clock, tells the VM what it has used, and lets itself be scheduled again with its terms as
+ * arguments. What else it knows lives in a resource, whose destructor frees it: a process that is killed
+ * between two slices leaks nothing. Nothing stays pinned from one slice to the next.
+ */
+#ifndef TSU_NIF_SLICE_H
+#define TSU_NIF_SLICE_H
+
+#include "nif/registry.h"
+
+#define TSU_SLICE_NS 500000u
+
+typedef struct tsu_slice {
+    uint64_t start_ns;
+} tsu_slice;
+
+static inline tsu_slice tsu_slice_begin(void) { return (tsu_slice){ tsu_env_monotonic_ns() }; }
+
+static inline bool tsu_slice_over(const tsu_slice *slice)
+{
+    return tsu_env_monotonic_ns() - slice->start_ns >= TSU_SLICE_NS;
+}
+
+/* Charges the process for the time that this slice took. Nothing for less than a percent of a time slice. */
+void tsu_slice_end(ErlNifEnv *env, const tsu_slice *slice);
+
+/* What a list insertion knows between slices. */
+typedef struct tsu_slices {
+    tsu_handle *handle;        /* kept */
+    tsu_batch  *batch;         /* ours; NULL: over */
+    bool        new_only;
+    bool        adding;        /* objects are still being read */
+} tsu_slices;
+
+/* Ends a batch that has not ended by itself. */
+void tsu_slices_deinit(tsu_slices *state);
+void tsu_slices_dtor(ErlNifEnv *env, void *object);
+
+#endif

@@ -1,0 +1,51 @@
+/* term.h: terms of the VM to encoded bytes and back; the only place that knows both.
+ *
+ * Numbers, atoms, pids and ports inside of a word are read and made from its bits; load proves on samples
+ * that the bits mean what this file thinks. Local references are read, and made by overwriting a fresh one,
+ * in the same way; where the proof fails they go through the external term format, and each is held.
+ *
+ * HANDLES are of two kinds: a blob (a resource with the bytes of a large binary, which
+ * readers share), and a holder (bit 0 set: a private environment with the copy of a magic reference).
+ *
+ * Ownership   what encode adds to a writer, handles included, is the writer's (codec.h).
+ * Threads     encode and decode need the caller's environment; retain and release any thread.
+ * Limits      a fun inside of the environment of a fun costs its size once for each level around it.
+ * Checked by  tsunami_term_tests.erl
+ */
+#ifndef TSU_NIF_TERM_H
+#define TSU_NIF_TERM_H
+
+#include "erl_nif.h"
+#include "term/codec.h"
+
+/* Opens the resource type, proves what has to be proven, fills in tsu_codec. False: this VM keeps its terms
+ * in a way unknown here, or memory is short; then nothing else here may be called. For load and upgrade. */
+bool tsu_nif_term_load(ErlNifEnv *env);
+/* Frees the texts of atoms. No table may be left. */
+void tsu_nif_term_unload(void);
+
+/* Appends one term, as a value; or as a key (no blobs). TSU_BADARG: a kind of term that is not
+ * known; TSU_NOMEM, TSU_LIMIT: as they say. On error the writer's contents are of no use. */
+tsu_status tsu_nif_encode_term(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w);
+tsu_status tsu_nif_encode_key(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w);
+/* Appends an object; element `keypos` is written as a key. TSU_BADARG: not a tuple, or too few elements.
+ * A keypos of 0 means that no element is a key. */
+tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos, tsu_writer *w);
+
+/* One term, moving *p behind it; or a whole object as a tuple. 0: memory is short. */
+ERL_NIF_TERM tsu_nif_decode_term(ErlNifEnv *env, const uint8_t **p);
+ERL_NIF_TERM tsu_nif_decode_object(ErlNifEnv *env, const uint8_t *obj);
+
+/* One more, one less reference to a handle. */
+void tsu_nif_handle_retain(uint64_t handle);
+void tsu_nif_handle_release(uint64_t handle);
+
+/* UTF-8 text of an atom by its number: valid until unload. */
+const uint8_t *tsu_nif_atom_text(uint64_t atom, size_t *len);
+
+/* Bits of words, as proven by load. */
+static inline bool tsu_nif_is_small(ERL_NIF_TERM t) { return (t & 0xf) == 0xf; }
+static inline bool tsu_nif_is_atom(ERL_NIF_TERM t) { return (t & 0x3f) == 0x0b; }
+static inline ERL_NIF_TERM tsu_nif_atom(uint64_t atom) { return (ERL_NIF_TERM)(atom << 6 | 0x0b); }
+
+#endif

@@ -1,0 +1,52 @@
+%% Operations on one key by several processes at once happen in some order.
+-module(tsunami_linear_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(ROUNDS, 400).
+
+single_key_operations_are_linearizable_test_() ->
+    [{lists:concat([Kind, ", ", N, " processes"]), {timeout, 120, fun() -> ?assertEqual([], wrong_histories(tsunami_test:module(), Kind, N)) end}}
+     || Kind <- tsunami_test:kinds(), N <- [2, 3, 4]].
+
+stale_reads_are_found_test_() ->
+    [{atom_to_list(Kind), {timeout, 60, fun() ->
+                                                tsunami_faulty:fault(stale_reads),
+                                                try ?assertMatch([_ | _], wrong_histories(tsunami_faulty, Kind, 3))
+                                                after tsunami_faulty:fault(none)
+                                                end
+                                        end}} || Kind <- tsunami_test:kinds()].
+
+lost_inserts_are_found_test_() ->
+    {timeout, 60, fun() ->
+                          tsunami_faulty:fault(lost_insert),
+                          try ?assertMatch([_ | _], wrong_histories(tsunami_faulty, set, 2))
+                          after tsunami_faulty:fault(none)
+                          end
+                  end}.
+
+the_checker_accepts_overlapping_answers_in_either_order_test() ->
+    ?assert(tsunami_linear:check(set, [{0, 10, {insert, 1}, true}, {1, 9, lookup, []}, {2, 8, lookup, [1]}])).
+
+the_checker_refuses_a_read_that_goes_back_in_time_test() ->
+    ?assertNot(tsunami_linear:check(set, [{0, 10, {insert, 1}, true}, {1, 3, lookup, [1]}, {4, 8, lookup, []}])).
+
+the_checker_refuses_two_winners_test() ->
+    ?assertNot(tsunami_linear:check(set, [{0, 10, {insert_new, 1}, true}, {0, 10, {insert_new, 2}, true}])).
+
+%% Runs many rounds and answers the histories that no order explains.
+wrong_histories(Mod, Kind, N) ->
+    Seed = tsunami_test:seed(),
+    rand:seed(exsss, Seed),
+    T = Mod:new(t, [Kind, public]),
+    Wrong = lists:append([round(Mod, Kind, T, N, Key) || Key <- lists:seq(1, ?ROUNDS)]),
+    Mod:delete(T),
+    Wrong.
+
+round(Mod, Kind, T, N, Key) ->
+    Choice = list_to_tuple(tsunami_linear:operations(Kind)),
+    Program = fun() -> [(element(rand:uniform(tuple_size(Choice)), Choice))(rand:uniform(3)) || _ <- lists:seq(1, 6)] end,
+    History = tsunami_linear:record(Mod, T, Key, [Program() || _ <- lists:seq(1, N)]),
+    case tsunami_linear:check(Kind, History) of
+        true -> [];
+        false -> [lists:sort(History)]
+    end.
