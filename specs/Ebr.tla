@@ -17,7 +17,7 @@ CONSTANTS Readers, Helpers, Grace, MaxEpoch, Bug
 VARIABLES epoch, pin, shown, tag, freed, pc, reg, hold, vis, scan, scanEpoch, again
 vars == <<epoch, pin, shown, tag, freed, pc, reg, hold, vis, scan, scanEpoch, again>>
 
-Remover == 0
+Remover == 0      \* the others are numbered from 1
 Threads == Readers \cup Helpers \cup {Remover}
 
 Init == /\ epoch = 1
@@ -29,7 +29,7 @@ Init == /\ epoch = 1
         /\ reg = [t \in Threads |-> 0]          \* the epoch that the thread has read
         /\ hold = [t \in Threads |-> FALSE]     \* has a pointer to the piece
         /\ vis = [t \in Threads |-> 0]          \* history: the epoch when the pin could be seen
-        /\ scan = {} /\ scanEpoch = 0           \* the collector: who was looked at, for which epoch
+        /\ scan = 0 /\ scanEpoch = 0            \* the collector: whom it looks at next, for which epoch
         /\ again = Helpers                      \* helpers that have not shown it again yet
 
 Go(t, s) == pc' = [pc EXCEPT ![t] = s]
@@ -77,16 +77,16 @@ Hide(t) == /\ t \in Helpers /\ pc[t] = "shown"
            /\ UNCHANGED <<pin, reg, hold, vis>> /\ Rest
 (* The collector. *)
 ScanBegin == /\ scanEpoch = 0 /\ epoch < MaxEpoch
-             /\ scanEpoch' = epoch /\ scan' = {}
+             /\ scanEpoch' = epoch /\ scan' = 0
              /\ UNCHANGED <<epoch, pin, shown, tag, freed, pc, reg, hold, vis, again>>
-ScanOne(t) == /\ scanEpoch # 0 /\ t \notin scan
+ScanOne(t) == /\ scanEpoch # 0 /\ t = scan
               /\ IF pin[t] \in {0, scanEpoch} \/ Bug = "no_scan"
-                 THEN scan' = scan \cup {t} /\ UNCHANGED scanEpoch
-                 ELSE scan' = {} /\ scanEpoch' = 0
+                 THEN scan' = scan + 1 /\ UNCHANGED scanEpoch
+                 ELSE scan' = 0 /\ scanEpoch' = 0
               /\ UNCHANGED <<epoch, pin, shown, tag, freed, pc, reg, hold, vis, again>>
-Advance == /\ scanEpoch # 0 /\ scan = Threads
+Advance == /\ scanEpoch # 0 /\ scan = Cardinality(Threads)
            /\ epoch' = IF epoch = scanEpoch THEN epoch + 1 ELSE epoch
-           /\ scan' = {} /\ scanEpoch' = 0
+           /\ scan' = 0 /\ scanEpoch' = 0
            /\ UNCHANGED <<pin, shown, tag, freed, pc, reg, hold, vis, again>>
 Free == /\ tag # 0 /\ ~freed /\ epoch >= tag + Grace
         /\ freed' = TRUE

@@ -2,6 +2,6 @@
 (* Bounds for Ebr.tla: "late" has a late helper, "plain" has none. *)
 EXTENDS Ebr
 CONSTANTS Scenario
-MCReaders == IF Scenario = "late" THEN {1, 2} ELSE {1, 2, 3}
-MCHelpers == IF Scenario = "late" THEN {9} ELSE {}
+MCReaders == IF Scenario = "late" THEN {1} ELSE {1, 2}
+MCHelpers == IF Scenario = "late" THEN {2} ELSE {}
 =============================================================================

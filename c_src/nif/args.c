@@ -7,17 +7,24 @@ ERL_NIF_TERM tsu_call_refuse(const tsu_call *c)
     return c->cause == 0 ? tsu_reply_limit(c->env) : tsu_reply_badarg(c->env, c->cause);
 }
 
-bool tsu_heir_read(ErlNifEnv *env, ERL_NIF_TERM term, bool *some, ErlNifPid *pid, ERL_NIF_TERM *data)
+ERL_NIF_TERM tsu_call_cause(ErlNifEnv *env, ERL_NIF_TERM term)
 {
-    const ERL_NIF_TERM *pair;
+    return enif_is_ref(env, term) && tsu_nif_is_magic_ref(term) ? tsu_atom_id : tsu_atom_type;
+}
+
+bool tsu_heir_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_heir_arg *heir)
+{
+    const ERL_NIF_TERM *t;
     int                 arity;
 
-    *some = false;
+    heir->some = false;
+    heir->data = heir->anchor = 0;
     if (term == tsu_atom_none) return true;
-    if (!enif_get_tuple(env, term, &arity, &pair) || arity != 2) return false;
-    if (!enif_get_local_pid(env, pair[0], pid)) return false;
-    *data = pair[1];
-    *some = true;
+    if (!enif_get_tuple(env, term, &arity, &t) || (arity != 2 && arity != 3)) return false;
+    if (!enif_get_local_pid(env, t[0], &heir->pid)) return false;
+    heir->data = t[1];
+    if (arity == 3) heir->anchor = t[2];
+    heir->some = true;
     return true;
 }
 

@@ -26,6 +26,9 @@ typedef struct tsu_call {
     ERL_NIF_TERM cause;   /* why it failed to begin; 0: memory is short */
 } tsu_call;
 
+/* Why a term that is neither atom nor handle is no table: an ets tid may have been one of ours, so it is gone (`id`). */
+ERL_NIF_TERM tsu_call_cause(ErlNifEnv *env, ERL_NIF_TERM term);
+
 static inline bool tsu_call_begin(tsu_call *c, ErlNifEnv *env, ERL_NIF_TERM table, tsu_right right)
 {
     void    *handle;
@@ -37,11 +40,12 @@ static inline bool tsu_call_begin(tsu_call *c, ErlNifEnv *env, ERL_NIF_TERM tabl
     if (TSU_UNLIKELY(c->self == NULL)) return false;
     tsu_pin(c->self);
     if (!tsu_nif_is_atom(table)) {
-        if (TSU_UNLIKELY(!enif_get_resource(env, table, tsu_type_table, &handle))) {
-            c->cause = tsu_atom_type;
+        if (TSU_LIKELY(enif_get_resource(env, table, tsu_type_table, &handle))) {
+            c->live = tsu_handle_live(handle);
+        } else if ((c->live = tsu_registry_tid(env, table)) == NULL) {
+            c->cause = tsu_call_cause(env, table);
             goto fail;
         }
-        c->live = tsu_handle_live(handle);
     } else {
         c->live = tsu_registry_name(table);
     }
@@ -118,8 +122,13 @@ static inline bool tsu_small_read(ErlNifEnv *env, ERL_NIF_TERM term, int64_t *ou
     return tsu_nif_is_small(term) && enif_get_int64(env, term, (ErlNifSInt64 *)out);
 }
 
-/* {Pid, Data}, or none (*some false). */
-bool tsu_heir_read(ErlNifEnv *env, ERL_NIF_TERM term, bool *some, ErlNifPid *pid, ERL_NIF_TERM *data);
+/* {Pid, Data}, {Pid, Data, Anchor}, or none. */
+typedef struct tsu_heir_arg {
+    bool         some;
+    ErlNifPid    pid;
+    ERL_NIF_TERM data, anchor;      /* anchor 0: none */
+} tsu_heir_arg;
+bool tsu_heir_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_heir_arg *heir);
 
 bool tsu_bool_read(ERL_NIF_TERM term, bool *out);
 

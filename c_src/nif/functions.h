@@ -20,8 +20,8 @@ TSU_NIF(tsu_nif_setopts_heir);
 TSU_NIF(tsu_nif_setopts_protection);
 TSU_NIF(tsu_nif_give_away);
 TSU_NIF(tsu_nif_safe_fixtable);
-TSU_NIF(tsu_nif_anchored);
 TSU_NIF(tsu_nif_anchor);
+TSU_NIF(tsu_nif_unanchor);
 TSU_NIF(tsu_nif_stats);
 TSU_NIF(tsu_nif_sync);
 

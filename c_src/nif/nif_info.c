@@ -107,7 +107,7 @@ static bool item(tsu_call *c, ERL_NIF_TERM name, ERL_NIF_TERM *out)
     else if (name == tsu_atom_owner) *out = (ERL_NIF_TERM)tsu_load_acquire(&live->owner);
     else if (name == tsu_atom_heir) *out = heir_item(c);
     else if (name == tsu_atom_protection) *out = protection_item(live);
-    else if (name == tsu_atom_id) *out = enif_make_resource(env, live->handle);
+    else if (name == tsu_atom_id) *out = tsu_live_tid(env, live);
     else if (name == tsu_atom_name) *out = (ERL_NIF_TERM)tsu_load_acquire(&live->name);
     else if (name == tsu_atom_named_table) *out = tsu_reply_bool(live->named);
     else if (name == tsu_atom_keypos) *out = enif_make_uint(env, live->keypos);

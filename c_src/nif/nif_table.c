@@ -7,6 +7,7 @@
 static void live_discard(tsu_thread *self, tsu_live *live)
 {
     if (live->table != NULL) tsu_table_destroy(self, live->table);
+    if (live->tid_env != NULL) enif_free_env(live->tid_env);
     tsu_env_free(live, sizeof *live);
 }
 
@@ -30,14 +31,14 @@ static bool locks_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_live *live)
 /* new(Name, Named, Type, Protection, KeyPos, Heir, ReadConcurrency, WriteConcurrency, DecentralizedCounters, Compressed) */
 TSU_NIF(tsu_nif_new)
 {
-    ErlNifPid    owner, heir;
+    ErlNifPid    owner;
+    tsu_heir_arg heir;
     tsu_thread  *self = tsu_thread_self();
     tsu_live    *live = NULL;
-    ERL_NIF_TERM data = 0, reply = 0;
+    ERL_NIF_TERM reply = 0;
     tsu_status   s = TSU_BADARG;
     unsigned     type, protection;
     int64_t      keypos;
-    bool         has_heir;
 
     (void)argc;
     if (self == NULL) return tsu_reply_limit(env);
@@ -49,7 +50,7 @@ TSU_NIF(tsu_nif_new)
         !enif_get_uint(env, argv[2], &type) || type > TSU_DUPLICATE_BAG ||
         !enif_get_uint(env, argv[3], &protection) || protection > TSU_PRIVATE ||
         !tsu_small_read(env, argv[4], &keypos) || keypos < 1 || keypos > INT32_MAX ||
-        !tsu_heir_read(env, argv[5], &has_heir, &heir, &data) ||
+        !tsu_heir_read(env, argv[5], &heir) ||
         !tsu_bool_read(argv[6], &live->read_concurrency) || !locks_read(env, argv[7], live) ||
         !tsu_bool_read(argv[8], &live->decentralized_counters) ||
         !tsu_bool_read(argv[9], &live->compressed))
@@ -58,17 +59,37 @@ TSU_NIF(tsu_nif_new)
     live->keypos = (uint32_t)keypos;
     tsu_store_relaxed(&live->name, argv[0]);
     tsu_store_relaxed(&live->protection, protection);
+    if (heir.anchor != 0 && !live->named) {
+        s = TSU_NOMEM;
+        live->tid_env = enif_alloc_env();
+        if (live->tid_env == NULL) goto done;
+        live->tid = enif_make_copy(live->tid_env, heir.anchor);
+    }
     TRY(s, tsu_table_create(self, (tsu_table_type)type, (uint32_t)keypos, &live->table));
     enif_self(env, &owner);
     TRY(s, tsu_registry_add(env, self, live, &owner));
-    reply = live->named ? argv[0] : enif_make_resource(env, live->handle);
-    if (has_heir) s = tsu_registry_heir(env, live, &heir, data);
+    reply = live->named ? argv[0] : tsu_live_tid(env, live);
+    tsu_store_release(&live->anchored, heir.anchor != 0);
+    if (heir.some) s = tsu_registry_heir(env, live, &heir.pid, heir.data);
     if (s != TSU_OK) (void)tsu_registry_bury(self, live);
     live = NULL;
 done:
     if (live != NULL) live_discard(self, live);
     tsu_unpin(self);
     return s == TSU_OK ? reply : tsu_reply_status(env, s);
+}
+
+/* What the ets table is called that goes the way of this one; 0: there is none. Asked before the change. */
+static ERL_NIF_TERM anchor_of(ErlNifEnv *env, tsu_live *live)
+{
+    if (TSU_LIKELY(tsu_load_acquire(&live->anchored) == 0)) return 0;
+    return live->named ? (ERL_NIF_TERM)tsu_load_acquire(&live->name) : enif_make_copy(env, live->tid);
+}
+
+/* {anchor, Anchor, Answer}: the Erlang side does the same to the anchor. */
+static ERL_NIF_TERM with_anchor(ErlNifEnv *env, ERL_NIF_TERM anchor, ERL_NIF_TERM answer)
+{
+    return TSU_LIKELY(anchor == 0) ? answer : enif_make_tuple3(env, tsu_atom_anchor, anchor, answer);
 }
 
 TSU_NIF(tsu_nif_delete_table)
@@ -85,18 +106,20 @@ TSU_NIF(tsu_nif_delete_table)
 
 TSU_NIF(tsu_nif_rename)
 {
-    tsu_call   c;
-    tsu_status s = TSU_BADARG;
-    bool       named;
+    tsu_call     c;
+    tsu_status   s = TSU_BADARG;
+    ERL_NIF_TERM anchor;
+    bool         named;
 
     (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
     named = c.live->named;
+    anchor = named ? anchor_of(env, c.live) : 0;
     if (enif_is_atom(env, argv[1])) s = tsu_registry_rename(env, c.self, c.live, argv[1]);
     tsu_call_end(&c);
     if (s == TSU_EXISTS) s = TSU_BADARG;                /* as ets: no cause */
     if (s != TSU_OK) return tsu_reply_status(env, s);
-    return named ? argv[1] : argv[0];
+    return with_anchor(env, anchor, named ? argv[1] : argv[0]);
 }
 
 TSU_NIF(tsu_nif_whereis)
@@ -108,7 +131,7 @@ TSU_NIF(tsu_nif_whereis)
     if (!enif_is_atom(env, argv[0])) return tsu_reply_badarg(env, tsu_atom_none);
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_INFO))
         return c.cause == tsu_atom_id ? tsu_atom_undefined : tsu_call_refuse(&c);
-    tid = enif_make_resource(env, c.live->handle);
+    tid = tsu_live_tid(env, c.live);
     tsu_call_end(&c);
     return tid;
 }
@@ -148,14 +171,14 @@ TSU_NIF(tsu_nif_setopts_heir)
 {
     tsu_call     c;
     tsu_status   s = TSU_BADARG;
-    ErlNifPid    heir;
-    ERL_NIF_TERM data = 0;
-    bool         some;
+    tsu_heir_arg heir;
 
     (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
-    if (tsu_call_is_owner(&c) && tsu_heir_read(env, argv[1], &some, &heir, &data))
-        s = tsu_registry_heir(env, c.live, some ? &heir : NULL, data);
+    if (tsu_call_is_owner(&c) && tsu_heir_read(env, argv[1], &heir)) {
+        s = tsu_registry_heir(env, c.live, heir.some ? &heir.pid : NULL, heir.data);
+        if (s == TSU_OK) tsu_store_release(&c.live->anchored, heir.anchor != 0);
+    }
     tsu_call_end(&c);
     return s == TSU_OK ? tsu_atom_true : tsu_reply_status(env, s);
 }
@@ -179,17 +202,18 @@ TSU_NIF(tsu_nif_give_away)
     tsu_call     c;
     ErlNifPid    to;
     tsu_status   s = TSU_BADARG;
-    ERL_NIF_TERM cause = tsu_atom_none;
+    ERL_NIF_TERM cause = tsu_atom_none, anchor;
 
     (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
+    anchor = anchor_of(env, c.live);
     if (!enif_get_local_pid(env, argv[1], &to) || !enif_is_process_alive(env, &to)) goto done;
     if (!tsu_call_is_owner(&c)) cause = tsu_atom_not_owner;
     else if (to.pid == c.caller.pid) cause = tsu_atom_owner;
     else s = tsu_registry_give(env, c.live, &c.caller, &to, argv[2]);
 done:
     tsu_call_end(&c);
-    if (s == TSU_OK) return tsu_atom_true;
+    if (s == TSU_OK) return with_anchor(env, anchor, tsu_atom_true);
     return s == TSU_BADARG ? tsu_reply_badarg(env, cause) : tsu_reply_status(env, s);
 }
 
@@ -207,27 +231,29 @@ TSU_NIF(tsu_nif_safe_fixtable)
     return s == TSU_OK ? tsu_atom_true : tsu_reply_status(env, s);
 }
 
-/* anchored(): whether the calling process has its anchor. */
-TSU_NIF(tsu_nif_anchored)
-{
-    ErlNifPid self;
-
-    (void)argc;
-    (void)argv;
-    enif_self(env, &self);
-    return tsu_reply_bool(tsu_registry_anchored(&self));
-}
-
-/* anchor(Pid): a reference whose release tells of the process's end. */
+/* anchor(T): the anchor's name or tid, or none. */
 TSU_NIF(tsu_nif_anchor)
 {
-    ErlNifPid    pid;
+    tsu_call     c;
     ERL_NIF_TERM anchor;
 
     (void)argc;
-    if (!enif_get_local_pid(env, argv[0], &pid)) return tsu_reply_badarg(env, tsu_atom_none);
-    anchor = tsu_registry_anchor(env, &pid);
-    return anchor != 0 ? anchor : tsu_atom_undefined;
+    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_INFO)) return tsu_call_refuse(&c);
+    anchor = anchor_of(env, c.live);
+    tsu_call_end(&c);
+    return anchor != 0 ? anchor : tsu_atom_none;
+}
+
+/* unanchor(T): ETS-TRANSFER is ours to send again. Its owner's, or whoever has renamed it. */
+TSU_NIF(tsu_nif_unanchor)
+{
+    tsu_call c;
+
+    (void)argc;
+    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
+    tsu_store_release(&c.live->anchored, 0);
+    tsu_call_end(&c);
+    return tsu_atom_true;
 }
 
 TSU_NIF(tsu_nif_stats)

@@ -1,4 +1,4 @@
-/* process.c: owners, heirs, fixations and anchors: the part of registry.h that follows processes. */
+/* process.c: owners, heirs and fixations: the part of registry.h that follows processes. */
 #include "base/check.h"
 #include "nif/atoms.h"
 #include "nif/registry_inner.h"
@@ -184,15 +184,15 @@ bool tsu_process_heir_waits_locked(ErlNifEnv *env, const tsu_live *live)
 
 /* --- giving away ---------------------------------------------------------------------------------- */
 
-/* `env` NULL or data of another environment: both are copied. The handle is kept by the caller. */
+/* `name` 0: the table is not named. Data of another environment is copied. Pinned. */
 static void transfer_send(ErlNifEnv *env, const ErlNifPid *to, const ErlNifPid *from,
-                          tsu_handle *handle, ERL_NIF_TERM name, ERL_NIF_TERM data)
+                          const tsu_live *live, ERL_NIF_TERM name, ERL_NIF_TERM data)
 {
     ErlNifEnv   *message = enif_alloc_env();
     ERL_NIF_TERM table;
 
     if (message == NULL) return;
-    table = name != 0 ? name : enif_make_resource(message, handle);
+    table = name != 0 ? name : tsu_live_tid(message, live);
     enif_send(env, to, message,
               enif_make_tuple4(message, tsu_atom_ets_transfer, table, enif_make_pid(message, from),
                                enif_make_copy(message, data)));
@@ -219,11 +219,12 @@ tsu_status tsu_registry_give(ErlNifEnv *env, tsu_live *live, const ErlNifPid *fr
         tsu_process_disown_locked(live);
         tsu_process_own_locked(process, live);
         tsu_store_seq(&live->owner, to->pid);
+        tsu_store_release(&live->anchored, 0);      /* the anchor stays behind, and is deleted */
         name = name_or_none(live);
     }
     tsu_env_mutex_unlock(&tsu_registry_mutex);
-    /* Pinned by the caller, so that the handle stays whatever the new owner does with the table. */
-    if (s == TSU_OK) transfer_send(env, to, from, live->handle, name, data);
+    /* Pinned by the caller, so that `live` stays whatever the new owner does with the table. */
+    if (s == TSU_OK) transfer_send(env, to, from, live, name, data);
     return s;
 }
 
@@ -380,10 +381,10 @@ bool tsu_registry_fixations(ErlNifEnv *env, tsu_live *live, int64_t *monotonic, 
 static bool estate_settle_one(ErlNifEnv *env, tsu_thread *self, tsu_process *process)
 {
     tsu_live    *live;
-    tsu_handle  *handle = NULL;
     tsu_gift    *gift = NULL;
     tsu_process *heir = NULL;
     ERL_NIF_TERM name = 0;
+    bool         told = false;
 
     tsu_env_mutex_lock(&tsu_registry_mutex);
     process->dead = true;
@@ -393,8 +394,8 @@ static bool estate_settle_one(ErlNifEnv *env, tsu_thread *self, tsu_process *pro
         tsu_process_disown_locked(live);
         tsu_process_own_locked(heir, live);
         tsu_store_seq(&live->owner, heir->pid.pid);
-        handle = live->handle;
         name = name_or_none(live);
+        told = tsu_load_relaxed(&live->anchored) != 0;
         gift = live->heir_data;
         tsu_fetch_add(&gift->owner_count, 1);
         enif_keep_resource(heir);
@@ -407,7 +408,7 @@ static bool estate_settle_one(ErlNifEnv *env, tsu_thread *self, tsu_process *pro
         tsu_live_finish(self, live);
         return true;
     }
-    transfer_send(env, &heir->pid, &process->pid, handle, name, gift->term);
+    if (!told) transfer_send(env, &heir->pid, &process->pid, live, name, gift->term);
     tsu_gift_release(gift);
     enif_release_resource(heir);
     return true;
@@ -473,56 +474,6 @@ void tsu_process_down(ErlNifEnv *env, void *object, ErlNifPid *pid, ErlNifMonito
     }
     tsu_env_mutex_unlock(&tsu_registry_mutex);
     if (hashed) enif_release_resource(process);
-}
-
-/* --- anchors -------------------------------------------------------------------------------------------- */
-
-bool tsu_registry_anchored(const ErlNifPid *pid)
-{
-    tsu_process *process;
-    bool         anchored;
-
-    tsu_env_mutex_lock(&tsu_registry_mutex);
-    process = process_find_locked(pid);
-    anchored = process != NULL && tsu_load_acquire(&process->anchored) != 0;
-    tsu_env_mutex_unlock(&tsu_registry_mutex);
-    return anchored;
-}
-
-ERL_NIF_TERM tsu_registry_anchor(ErlNifEnv *env, const ErlNifPid *pid)
-{
-    tsu_anchor  *anchor = enif_alloc_resource(tsu_type_anchor, sizeof *anchor);
-    tsu_process *process = NULL;
-    tsu_status   s;
-    ERL_NIF_TERM term = 0;
-
-    if (anchor == NULL) return 0;
-    anchor->process = NULL;
-    tsu_env_mutex_lock(&tsu_registry_mutex);
-    s = tsu_process_obtain_locked(env, pid, &process);
-    if (s == TSU_OK) {
-        enif_keep_resource(process);
-        tsu_store_release(&process->anchored, 1);
-    }
-    tsu_env_mutex_unlock(&tsu_registry_mutex);
-    if (s == TSU_OK) {
-        anchor->process = process;
-        term = enif_make_resource(env, anchor);
-    }
-    enif_release_resource(anchor);
-    return term;
-}
-
-void tsu_anchor_dtor(ErlNifEnv *env, void *object)
-{
-    tsu_anchor  *anchor = object;
-    tsu_process *process = anchor->process;
-
-    if (process == NULL) return;
-    /* Whoever deletes the ets table of a living process only loses the early news. */
-    tsu_store_release(&process->anchored, 0);
-    if (!enif_is_process_alive(env, &process->pid)) tsu_process_gone(env, process);
-    enif_release_resource(process);
 }
 
 /* --- open, close ------------------------------------------------------------------------------------------ */

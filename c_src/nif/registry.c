@@ -83,6 +83,21 @@ tsu_live *tsu_registry_name(ERL_NIF_TERM name)
     return NULL;
 }
 
+/* A reference's place in the same chains: never an atom. */
+static uint64_t tid_key(ERL_NIF_TERM tid)
+{
+    return enif_hash(ERL_NIF_INTERNAL_HASH, tid, 0) << 8 | 0xff;
+}
+
+tsu_live *tsu_registry_tid(ErlNifEnv *env, ERL_NIF_TERM tid)
+{
+    tsu_live *live;
+
+    if (!enif_is_ref(env, tid)) return NULL;
+    live = tsu_registry_name((ERL_NIF_TERM)tid_key(tid));
+    return live != NULL && enif_is_identical(live->tid, tid) ? live : NULL;
+}
+
 /* Readers may be on the old chains, so nodes are copied, not moved. Short of memory the chains get longer. */
 static void names_grow_locked(tsu_thread *self)
 {
@@ -220,7 +235,7 @@ bool tsu_registry_list(ErlNifEnv *env, uint64_t *position, uint64_t slots_max, E
         if (!tsu_live_usable(env, live)) continue;
         *list = enif_make_list_cell(env,
                                     live->named ? (ERL_NIF_TERM)tsu_load_acquire(&live->name)
-                                                : enif_make_resource(env, live->handle),
+                                                : tsu_live_tid(env, live),
                                     *list);
     }
     *position = i;
@@ -251,11 +266,11 @@ bool tsu_live_usable_slow(ErlNifEnv *env, tsu_live *live)
         }
         process = live->owner_process;
         waits = tsu_process_heir_waits_locked(env, live);
-        if (!waits || tsu_load_acquire(&process->anchored) != 0) {
+        if (!waits) {
             tsu_env_mutex_unlock(&tsu_registry_mutex);
-            return waits;
+            return false;
         }
-        /* No anchor will do it, and the monitor may be late: hand it over now. */
+        /* The monitor may be late: hand it over now. */
         enif_keep_resource(process);
         tsu_env_mutex_unlock(&tsu_registry_mutex);
         tsu_process_gone(env, process);
@@ -288,7 +303,8 @@ tsu_status tsu_registry_add(ErlNifEnv *env, tsu_thread *self, tsu_live *live, co
 
     if (handle == NULL) return TSU_NOMEM;
     tsu_store_relaxed(&handle->live, 0);
-    if (live->named) {
+    if (live->tid_env != NULL) name = (ERL_NIF_TERM)(live->tid_key = tid_key(live->tid));
+    if (live->named || live->tid_env != NULL) {
         node = tsu_env_alloc(sizeof *node);
         if (node == NULL) {
             enif_release_resource(handle);
@@ -297,6 +313,10 @@ tsu_status tsu_registry_add(ErlNifEnv *env, tsu_thread *self, tsu_live *live, co
     }
     tsu_env_mutex_lock(&tsu_registry_mutex);
     TRY(s, tsu_process_obtain_locked(env, owner, &process));
+    if (live->tid_env != NULL && tsu_registry_name(name) != NULL) {
+        s = TSU_NOMEM;                       /* another reference with that hash: once in a blue moon */
+        goto done;
+    }
     if (live->named && !name_free_locked(env, self, name, &dead)) {
         s = TSU_EXISTS;
         goto done;
@@ -328,6 +348,7 @@ void tsu_live_unlink_locked(tsu_thread *self, tsu_live *live)
     live->gone = true;                                         /* R1 */
     tsu_store_release(&live->handle->live, 0);
     if (live->named) name_remove_locked(self, (ERL_NIF_TERM)tsu_load_relaxed(&live->name));
+    else if (live->tid_env != NULL) name_remove_locked(self, (ERL_NIF_TERM)live->tid_key);
     slot_give_locked(live->slot);
     tsu_process_disown_locked(live);
     tsu_process_unheir_locked(live);
@@ -341,6 +362,7 @@ static void live_free(tsu_thread *self, void *memory, size_t bytes)
 
     (void)self;
     enif_release_resource(live->handle);
+    if (live->tid_env != NULL) enif_free_env(live->tid_env);
     tsu_env_free(live, bytes);
 }
 

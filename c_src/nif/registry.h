@@ -8,7 +8,7 @@
  *      tid --> handle <==> live --> engine's table          name --> live
  *                            |  owned by, inherited by
  *                            v
- *                         process <-- anchor (in an ets table of that process)
+ *                         process
  *
  * Invariants  R1  handle->live leads to the table, or it is 0 and the table is on its way out: it has no name, no slot,
  *                 no owner and no fixation then, and gets none again.
@@ -18,10 +18,14 @@
  * Ownership   a live table keeps its handle; processes belong to the registry, and are let go by their monitor.
  * Threads     lookups are pinned and lock-free. Changes take one mutex, under which nothing blocks: no message is
  *             sent, no term copied, no environment freed, no process locked for long.
- * Exits       The VM frees the ets tables of a dying process before it fires links and monitors, and a resource's
- *             monitor fires after both. Two ways to be as early as ets: a table is looked at only while its owner
- *             is alive (a dying process already is not), so that it is gone at the first look; and an *anchor*, for
- *             processes whose tables have heirs, so that ETS-TRANSFER is sent before links and monitors fire.
+ * Exits       The VM frees the ets tables of a dying process, and sends ETS-TRANSFER, before it fires links and monitors; a
+ *             resource's monitor fires after both, and so late come destructors too: the VM runs them apart. Two ways to be
+ *             as early as ets: a table is looked at only while its owner is alive (a dying process already is not), so that
+ *             it is gone, or its heir's, at the first look; and an *anchor*: a small ets table with the same owner, name and
+ *             heir, so that it is the VM that sends ETS-TRANSFER. What it sends has to lead to our table: a named one's
+ *             name does, and a table that is born with an heir has its anchor's tid for its own (a second way to a live
+ *             table: a chain by the reference's hash). An unnamed table that gets its heir later, or any that is given away,
+ *             has none, and its heir may hear of the owner's end first. See tsunami_owner.erl.
  * Checked by  test/tsunami_owner_tests.erl, test/tsunami_names_tests.erl
  */
 #ifndef TSU_NIF_REGISTRY_H
@@ -66,12 +70,16 @@ struct tsu_live {
     bool          named, compressed, read_concurrency, decentralized_counters;
     uint32_t      locks;               /* of debug_hash_fixed_number_of_locks; 0: see write_concurrency */
     ERL_NIF_TERM  write_concurrency;   /* an atom */
+    ErlNifEnv    *tid_env;             /* of a table whose tid is its anchor's; else NULL */
+    ERL_NIF_TERM  tid;
+    uint64_t      tid_key;
     /* atomic; written under the mutex */
     tsu_word      owner;               /* a pid's term */
     tsu_word      protection;
     tsu_word      name;                /* an atom */
     tsu_word      heir;                /* a pid's term, or 0 */
     tsu_word      fixed;               /* fixations in all, each counted as often as it was made */
+    tsu_word      anchored;            /* the VM sends ETS-TRANSFER when the owner dies */
     /* guarded by the mutex */
     bool          gone;
     uint32_t      slot;
@@ -86,17 +94,12 @@ struct tsu_live {
 struct tsu_process {
     ErlNifPid      pid;
     ErlNifMonitor  monitor;
-    tsu_word       anchored;           /* its end will be told by an anchor */
     /* guarded by the mutex */
     bool           dead, hashed;
     tsu_process   *hash_next;
     tsu_live      *owned, *heir_of;
     tsu_fixation  *fixations;
 };
-
-typedef struct tsu_anchor {
-    tsu_process *process;              /* kept */
-} tsu_anchor;
 
 tsu_status tsu_registry_open(void);
 /* All tables are gone. */
@@ -105,6 +108,16 @@ void tsu_registry_close(void);
 /* --- finding ------------------------------------------------------------------------ */
 /* The live table of that name or NULL; pinned. Whoever finds one still has to ask tsu_live_usable. */
 tsu_live *tsu_registry_name(ERL_NIF_TERM name);
+
+/* The live table that has this reference, no handle of ours, for its tid, or NULL. Pinned. */
+tsu_live *tsu_registry_tid(ErlNifEnv *env, ERL_NIF_TERM tid);
+
+/* The table's tid. Pinned. */
+static inline ERL_NIF_TERM tsu_live_tid(ErlNifEnv *env, const tsu_live *live)
+{
+    return TSU_LIKELY(live->tid_env == NULL) ? enif_make_resource(env, live->handle)
+                                             : enif_make_copy(env, live->tid);
+}
 
 static inline tsu_live *tsu_handle_live(const tsu_handle *handle)
 {
@@ -153,13 +166,7 @@ void tsu_registry_unfix(tsu_thread *self, tsu_live *live, const ErlNifPid *pid);
 bool tsu_registry_fixations(ErlNifEnv *env, tsu_live *live, int64_t *monotonic, int64_t *system,
                             ERL_NIF_TERM *list);
 
-/* Whether the process has an anchor already. */
-bool tsu_registry_anchored(const ErlNifPid *pid);
-/* A term whose release tells of the end of that process; NONE (0): it is dead, or memory is short. */
-ERL_NIF_TERM tsu_registry_anchor(ErlNifEnv *env, const ErlNifPid *pid);
-
 /* --- the resource types' own -------------------------------------------------------------- */
 void tsu_process_down(ErlNifEnv *env, void *object, ErlNifPid *pid, ErlNifMonitor *monitor);
-void tsu_anchor_dtor(ErlNifEnv *env, void *object);
 
 #endif

@@ -5,7 +5,6 @@
 
 ErlNifResourceType *tsu_type_table;
 ErlNifResourceType *tsu_type_process;
-ErlNifResourceType *tsu_type_anchor;
 ErlNifResourceType *tsu_type_slices;
 
 /* Nothing to free, and yet not NULL: only types with a destructor keep the library in memory, and
@@ -33,6 +32,5 @@ bool tsu_resource_load(ErlNifEnv *env)
 {
     if (!open_type(env, "tsunami_table", nothing_dtor, NULL, &tsu_type_table)) return false;
     if (!open_type(env, "tsunami_process", nothing_dtor, tsu_process_down, &tsu_type_process)) return false;
-    if (!open_type(env, "tsunami_anchor", tsu_anchor_dtor, NULL, &tsu_type_anchor)) return false;
     return open_type(env, "tsunami_slices", tsu_slices_dtor, NULL, &tsu_type_slices);
 }

@@ -3,8 +3,6 @@
  * type               a term of it is           its destructor
  * tsunami_table      a table's tid             frees nothing: a live table keeps its handle, not the reverse
  * tsunami_process    never shown to Erlang     frees nothing; its monitor's down tells of the process's end
- * tsunami_anchor     kept in a small ets table that a process owns: the VM frees that table when the process
- *                    dies, before it fires links and monitors, and so the destructor is the earliest news of it
  * tsunami_slices     what a call that is cut into slices knows between two of them; frees all of that
  *
  * A type that an earlier instance of the module has opened is taken over.
@@ -17,10 +15,9 @@
 
 extern ErlNifResourceType *tsu_type_table;
 extern ErlNifResourceType *tsu_type_process;
-extern ErlNifResourceType *tsu_type_anchor;
 extern ErlNifResourceType *tsu_type_slices;
 
-/* Opens all four, on load and on upgrade. False: the VM refused. */
+/* Opens all three, on load and on upgrade. False: the VM refused. */
 bool tsu_resource_load(ErlNifEnv *env);
 
 #endif

@@ -27,6 +27,14 @@ static uint64_t header_of(ERL_NIF_TERM boxed)
     return *(const uint64_t *)(uintptr_t)(boxed & ~(ERL_NIF_TERM)7);
 }
 
+/* A local reference made by make_ref: three words behind a marker. A magic one may have the same header; it
+ * has the low half of a pointer where the marker is, and pointers are even. */
+#define REF_MARKER 0xffffffffu
+static bool ref_is_ordinary(ERL_NIF_TERM ref)
+{
+    return header_of(ref) == ref_header && tsu_get32((const uint8_t *)(uintptr_t)(ref & ~(ERL_NIF_TERM)7) + 8) == REF_MARKER;
+}
+
 static uint8_t *ref_words(ERL_NIF_TERM ref)
 {
     return (uint8_t *)(uintptr_t)(ref & ~(ERL_NIF_TERM)7) + REF_WORDS_AT;
@@ -422,7 +430,7 @@ static void encode_ref_slow(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w, bo
     enif_release_binary(&bin);
     if (refs_proven) {
         local = (header_of(term) & HEADER_KIND) == (ref_header & HEADER_KIND);
-        magic = header_of(term) == magic_header;
+        magic = header_of(term) == magic_header && !ref_is_ordinary(term);
     } else {
         local = magic = local_node(env, &here) && here.len == node.len && here.creation == node.creation &&
                         memcmp(here.text, node.text, node.len) == 0;
@@ -451,7 +459,7 @@ static void encode_ref_slow(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w, bo
 
 static inline void encode_ref(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w, bool hold)
 {
-    if (refs_proven && header_of(term) == ref_header) {
+    if (refs_proven && ref_is_ordinary(term)) {
         tsu_write_byte(w, TSU_TAG_REF);
         tsu_write_bytes(w, ref_words(term), 12);
     } else {
@@ -1239,6 +1247,11 @@ static bool prove_pids_and_ports(ErlNifEnv *env, const node_name *node)
     return true;
 }
 
+bool tsu_nif_is_magic_ref(ERL_NIF_TERM ref)
+{
+    return header_of(ref) == magic_header && !ref_is_ordinary(ref);
+}
+
 /* Whether local references lie in memory as thought, and magic ones can be told from them. */
 static bool prove_refs(ErlNifEnv *env)
 {
@@ -1269,7 +1282,8 @@ static bool prove_refs(ErlNifEnv *env)
     enif_release_resource(resource);
     ref_header = header_of(ref);
     magic_header = header_of(magic);
-    if (magic_header == ref_header || (magic_header & HEADER_KIND) != (ref_header & HEADER_KIND)) return false;
+    if (!ref_is_ordinary(ref) || !ref_is_ordinary(other) || ref_is_ordinary(magic)) return false;
+    if ((magic_header & HEADER_KIND) != (ref_header & HEADER_KIND)) return false;
     tsu_writer_init(&etf, buffer, sizeof buffer);
     tsu_write_byte(&etf, ETF_VERSION);
     tsu_write_byte(&etf, ETF_REF);

@@ -43,6 +43,9 @@ void tsu_nif_handle_release(uint64_t handle);
 /* UTF-8 text of an atom by its number: valid until unload. */
 const uint8_t *tsu_nif_atom_text(uint64_t atom, size_t *len);
 
+/* Whether a local reference is one that keeps something alive, such as a tid of ets. */
+bool tsu_nif_is_magic_ref(ERL_NIF_TERM ref);
+
 /* Bits of words, as proven by load. */
 static inline bool tsu_nif_is_small(ERL_NIF_TERM t) { return (t & 0xf) == 0xf; }
 static inline bool tsu_nif_is_atom(ERL_NIF_TERM t) { return (t & 0x3f) == 0x0b; }

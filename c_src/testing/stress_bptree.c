@@ -17,8 +17,10 @@ typedef struct crowd {
     tsu_word   faults;
 } crowd;
 
+struct stage;
 typedef struct member {
     crowd   *c;
+    struct stage *stage;
     uint32_t index;
     uint64_t rng;
     int64_t  value[IDS];
@@ -224,6 +226,246 @@ TEST(of_threads_that_insert_and_remove_the_same_keys_one_wins_each_time)
         tsu_unpin(self);
         tool_destroy(self, c.root);
     }
+}
+
+/* --- commits -------------------------------------------------------------------------------- */
+#define BATCH_KEYS 24
+#define BATCH_GAP  40          /* ids between two keys of the batch: they lie in several leaves */
+
+typedef struct batch {
+    tsu_commit commit;
+    tsu_entry  entries[BATCH_KEYS];
+} batch;
+
+typedef struct stage {
+    crowd    *c;
+    tsu_word  current;         /* batch * that helpers may help */
+    tsu_word  phase;           /* odd: the keys are being deleted one by one */
+    tsu_word  over;
+} stage;
+
+static uint32_t batch_id(uint32_t i) { return i * BATCH_GAP + 1; }
+
+static void batch_install(tsu_thread *self, stage *st, batch *b, uint32_t i)
+{
+    uint8_t             buffer[128];
+    tsu_key             key = tool_key(st->c->style, batch_id(i), 0, buffer);
+    tsu_install_outcome outcome;
+    tsu_commit         *other;
+
+    if (tsu_kind_tree.install(self, st->c->root, &key, &b->entries[i], &outcome, &other) != TSU_OK)
+        fault(st->c, "a commit could not be installed");
+}
+
+static batch *batch_make(tsu_thread *self, stage *st, int64_t value)
+{
+    batch *b = tsu_slab_alloc(self, sizeof *b);
+
+    CHECK(b != NULL);
+    memset(b, 0, sizeof *b);
+    for (uint32_t i = 0; i < BATCH_KEYS; i++) {
+        uint64_t word = tool_record(self, st->c->style, batch_id(i), 0, value * BATCH_KEYS + i);
+
+        CHECK(word != 0);
+        tsu_store_relaxed(&tsu_cell_version(word)->header, (uint64_t)(uintptr_t)&b->entries[i] | TSU_HEADER_ENTRY);
+        b->entries[i].commit = &b->commit;
+        b->entries[i].word = word;
+    }
+    return b;
+}
+
+static void batch_over(tsu_thread *self, stage *st, batch *b, bool commit)
+{
+    uint64_t ts = tsu_load_seq(&tsu_clock);
+
+    tsu_store_seq(&b->commit.state, ts << TSU_COMMIT_TS_SHIFT | (commit ? TSU_COMMIT_COMMITTED : TSU_COMMIT_ABORTED));
+    tsu_store_seq(&st->current, 0);
+    for (uint32_t i = 0; i < BATCH_KEYS; i++) {
+        uint64_t word = b->entries[i].word;
+
+        if (commit) {
+            uint64_t under = tsu_entry_freeze(&b->entries[i]);
+
+            if (tsu_cell_holds_version(under)) tool_retire(self, under);
+            if (!tsu_version_settle(word, ts)) fault(st->c, "a version of a commit was dropped by nobody");
+        } else {
+            uint8_t     buffer[128];
+            tsu_key     key = tool_key(st->c->style, batch_id(i), 0, buffer);
+            tsu_record *r = (tsu_record *)tsu_cell_version(word);
+
+            tsu_kind_tree.restore(self, st->c->root, &key, &b->entries[i]);
+            tsu_retire(self, r, tool_record_bytes(r), tsu_slab_free);
+        }
+    }
+    tsu_retire(self, b, sizeof *b, tsu_slab_free);
+}
+
+static void committer_run(void *arg)
+{
+    member     *m = arg;
+    stage      *st = m->stage;
+    tsu_thread *self = tsu_thread_self();
+    int64_t     had = -1;
+
+    for (int64_t value = 1; value < st->c->ops; value++) {
+        batch *b;
+
+        tsu_pin(self);
+        b = batch_make(self, st, value);
+        tsu_store_seq(&st->current, (uint64_t)(uintptr_t)b);
+        for (uint32_t i = 0; i < BATCH_KEYS; i++) batch_install(self, st, b, i);
+        batch_over(self, st, b, tsu_rand_below(&m->rng, 3) != 0);
+        tsu_unpin(self);
+        tsu_ebr_relax(self);
+        if (tsu_rand_below(&m->rng, 8) != 0) continue;
+        tsu_store_seq(&st->phase, tsu_load_seq(&st->phase) + 1);
+        for (uint32_t i = 0; i < BATCH_KEYS; i++) {
+            tsu_pin(self);
+            if (tool_remove(self, st->c->root, st->c->style, batch_id(i), 0, &had) != TSU_OK) fault(st->c, "nomem");
+            tsu_unpin(self);
+        }
+        tsu_store_seq(&st->phase, tsu_load_seq(&st->phase) + 1);
+    }
+    tsu_store_seq(&st->over, 1);
+}
+
+static void helper_run(void *arg)
+{
+    member     *m = arg;
+    stage      *st = m->stage;
+    tsu_thread *self = tsu_thread_self();
+
+    while (!tsu_load_seq(&st->over)) {
+        batch *b;
+
+        tsu_pin(self);
+        b = (batch *)(uintptr_t)tsu_load_seq(&st->current);
+        for (int times = 0; b != NULL && times < 4; times++)
+            batch_install(self, st, b, (uint32_t)tsu_rand_below(&m->rng, BATCH_KEYS));
+        tsu_unpin(self);
+        tsu_ebr_relax(self);
+    }
+}
+
+/* Moves the leaves about under the batch's keys. */
+static void mover_run(void *arg)
+{
+    member     *m = arg;
+    stage      *st = m->stage;
+    tsu_thread *self = tsu_thread_self();
+    int64_t     had = -1;
+
+    for (long op = 0; !tsu_load_seq(&st->over); op++) {
+        uint32_t   id = (uint32_t)tsu_rand_below(&m->rng, BATCH_KEYS * BATCH_GAP);
+        tsu_status s;
+
+        if (id % BATCH_GAP == 1) continue;
+        tsu_pin(self);
+        if (op / 1500 % 2 == 0) s = tool_put(self, st->c->root, st->c->style, id, 0, -1, false, &had);
+        else s = tool_remove(self, st->c->root, st->c->style, id, 0, &had);
+        if (s != TSU_OK) fault(st->c, tsu_status_name(s));
+        tsu_unpin(self);
+        tsu_ebr_relax(self);
+    }
+}
+
+typedef struct look {
+    crowd   *c;
+    bool     backward;
+    int64_t  seen;             /* the newest batch seen so far; 0: none */
+    int64_t  expected;         /* the key that has to come next once one was seen */
+    bool     whole;
+} look;
+
+/* value < 0: key number `index` was not there. */
+static void look_at(look *l, int64_t index, int64_t value)
+{
+    if (value <= 0 && l->seen == 0) return;
+    if (value <= 0 || (l->seen != 0 && index != l->expected)) l->whole = false;
+    if (value > 0 && value / BATCH_KEYS < l->seen) fault(l->c, "C1: who has seen a commit saw an older one later");
+    if (value > 0) l->seen = value / BATCH_KEYS;
+    l->expected = index + (l->backward ? -1 : 1);
+}
+
+static bool look_visit(void *arg, uint64_t word)
+{
+    int64_t value = tool_value(word);
+
+    if (value > 0) look_at(arg, value % BATCH_KEYS, value);
+    return true;
+}
+
+static void watcher_run(void *arg)
+{
+    member     *m = arg;
+    stage      *st = m->stage;
+    tsu_thread *self = tsu_thread_self();
+
+    while (!tsu_load_seq(&st->over)) {
+        look     l = {.c = st->c, .whole = true, .backward = tsu_rand_below(&m->rng, 2)};
+        uint64_t phase = tsu_load_seq(&st->phase);
+        bool     done;
+
+        tsu_pin(self);
+        if (tsu_rand_below(&m->rng, 2)) {
+            tsu_kind_tree.walk(self, st->c->root, NULL, l.backward ? TSU_BACKWARD : TSU_FORWARD, SIZE_MAX, look_visit,
+                               &l, &done);
+            if (l.seen != 0 && l.expected != (l.backward ? -1 : BATCH_KEYS)) l.whole = false;
+        } else {
+            for (uint32_t k = 0; k < BATCH_KEYS; k++) {
+                uint32_t i = l.backward ? BATCH_KEYS - 1 - k : k;
+
+                look_at(&l, i, tool_find(self, st->c->root, st->c->style, batch_id(i), 0));
+            }
+        }
+        tsu_unpin(self);
+        if (!l.whole && phase % 2 == 0 && tsu_load_seq(&st->phase) == phase)
+            fault(st->c, "C1: who has seen a commit did not see all of it");
+    }
+}
+
+TEST(commits_show_whole_to_finds_and_walks_while_leaves_split_and_merge)
+{
+    static stage   st;
+    static crowd   c;
+    static member  members[4];
+    static void  (*const roles[4])(void *) = {committer_run, helper_run, mover_run, watcher_run};
+    tsu_env_thread threads[4];
+    uint64_t       rng = tsu_test_seed() + 2;
+    tsu_thread    *self = tsu_thread_self();
+
+    for (int style = 0; style < TOOL_STYLES; style++) {
+        memset(&c, 0, sizeof c);
+        memset(&st, 0, sizeof st);
+        c.style = (tool_style)style;
+        c.ops = tsu_test_rounds(1500);
+        st.c = &c;
+        REQUIRE(tsu_kind_tree.create(self, 1, &c.root) == TSU_OK);
+        for (int t = 0; t < 4; t++) {
+            memset(&members[t], 0, sizeof members[t]);
+            members[t].stage = &st;
+            members[t].rng = tsu_rand(&rng);
+            REQUIRE(tsu_env_thread_start(&threads[t], roles[t], &members[t]));
+        }
+        for (int t = 0; t < 4; t++) tsu_env_thread_join(&threads[t]);
+        EXPECT_EQ(tsu_load_relaxed(&c.faults), 0);
+        tsu_pin(self);
+        const char *broken = tsu_kind_tree.verify(self, c.root);
+        EXPECT_STR(broken ? broken : "sound", "sound");
+        tsu_unpin(self);
+        tool_destroy(self, c.root);
+    }
+}
+
+TEST(all_memory_goes_back)
+{
+    tsu_ebr_stats stats;
+
+    tsu_ebr_drain(tsu_thread_self());
+    tsu_ebr_stats_get(&stats);
+    EXPECT_EQ(stats.bytes_waiting, 0);
+    EXPECT_EQ(stats.pieces_leaked, 0);
+    tsu_ebr_deinit();
 }
 
 TEST_MAIN

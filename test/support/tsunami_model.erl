@@ -42,26 +42,47 @@ check(Mod, Generator, {Size, Seed}) ->
         _ -> {different, shrink(Mod, Program)}
     end.
 
-%% A program that still fails, though none of its steps can be left out.
+%% A program that still fails, though none of its steps can be left out, nor any object of a list that it inserts.
 shrink(Mod, Program) ->
-    Small = shrink(Mod, Program, max(1, length(Program) div 2)),
+    Fails = fun(Steps) -> differences(Mod, Steps) =/= [] end,
+    Few = shrink_list(Fails, Program),
+    Small = shrink_lists(Fails, [], Few),
     {Small, differences(Mod, Small)}.
 
-shrink(Mod, Program, Chunk) ->
-    Less = leave_out(Mod, [], Program, Chunk),
+shrink_lists(_Fails, Done, []) ->
+    lists:reverse(Done);
+shrink_lists(Fails, Done, [{P, {call, T, F, [[_, _ | _] = Objects | Args]}} = Step | Rest]) ->
+    With = fun(Os) -> lists:reverse(Done, [{P, {call, T, F, [Os | Args]}} | Rest]) end,
+    Small = case length_or_improper(Objects) of
+                improper -> Step;
+                _ -> {P, {call, T, F, [shrink_list(fun(Os) -> Fails(With(Os)) end, Objects) | Args]}}
+            end,
+    shrink_lists(Fails, [Small | Done], Rest);
+shrink_lists(Fails, Done, [Step | Rest]) ->
+    shrink_lists(Fails, [Step | Done], Rest).
+
+length_or_improper(List) ->
+    try length(List)
+    catch error:badarg -> improper
+    end.
+
+shrink_list(Fails, List) -> shrink(Fails, List, max(1, length(List) div 2)).
+
+shrink(Fails, List, Chunk) ->
+    Less = leave_out(Fails, [], List, Chunk),
     if
-        Chunk > 1 -> shrink(Mod, Less, Chunk div 2);
-        length(Less) < length(Program) -> shrink(Mod, Less, 1);
+        Chunk > 1 -> shrink(Fails, Less, Chunk div 2);
+        length(Less) < length(List) -> shrink(Fails, Less, 1);
         true -> Less
     end.
 
-leave_out(_Mod, Kept, [], _Chunk) ->
+leave_out(_Fails, Kept, [], _Chunk) ->
     Kept;
-leave_out(Mod, Kept, Rest, Chunk) ->
+leave_out(Fails, Kept, Rest, Chunk) ->
     {Out, Tail} = lists:split(min(Chunk, length(Rest)), Rest),
-    case differences(Mod, Kept ++ Tail) of
-        [] -> leave_out(Mod, Kept ++ Out, Tail, Chunk);
-        _ -> leave_out(Mod, Kept, Tail, Chunk)
+    case Fails(Kept ++ Tail) of
+        true -> leave_out(Fails, Kept, Tail, Chunk);
+        false -> leave_out(Fails, Kept ++ Out, Tail, Chunk)
     end.
 
 %% --- a world ----------------------------------------------------------------------------

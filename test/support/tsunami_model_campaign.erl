@@ -43,9 +43,9 @@ loop(Mod, Ops, Seed, N, Done, Different) ->
             loop(Mod, Ops, Seed, N + 1, Done + Steps, Different);
         {different, {Program, [Difference]}} ->
             {At, Step, A, B} = Difference,
-            tsunami_test:print("~nDIFFERENT. Shrunk program:~n~p~n~nat step ~p: ~p~n    ets: ~p~n    ~s: ~p~n"
+            tsunami_test:print("~nDIFFERENT. Shrunk program:~n~P~n~nat step ~p: ~P~n    ets: ~P~n    ~s: ~P~n"
                                "Run it again: tsunami_model_campaign:program({~b, ~b}).~n",
-                               [Program, At, Step, A, Mod, B, Seed, N]),
+                               [Program, 400, At, Step, 60, A, 200, Mod, B, 200, Seed, N]),
             loop(Mod, Ops, Seed, N + 1, Done + length(Program), [{{Seed, N}, Program, Difference} | Different]);
         {different, {Program, []}} ->
             tsunami_test:print("~nDIFFERENT once, and not again.~nRun it again: tsunami_model_campaign:program({~b, ~b}).~n", [Seed, N]),

@@ -457,6 +457,30 @@ void tsu_hash_key_removed(tsu_thread *self, tsu_root *root, uint64_t hash)
 }
 
 /* --- the end ------------------------------------------------------------------------------ */
+/* A move that stopped for want of memory has left some of a bucket's words in the next directory as well: they count
+ * where they come from. */
+static void targets_forget(tsu_thread *self, struct hash_dir *from, uint64_t index)
+{
+    struct hash_dir *to = hash_dir_next(from);
+    uint64_t         count = to->level > from->level ? UINT64_C(1) << (to->level - from->level) : 1;
+    uint64_t         first = to->level > from->level ? index * count : index >> (from->level - to->level), i;
+
+    for (i = first; i < first + count; i++) {
+        uint64_t          segment = tsu_load_relaxed(&to->segment[i >> HASH_SEGMENT_SHIFT]), w;
+        struct hash_line *line = (struct hash_line *)(uintptr_t)segment + (i & (HASH_SEGMENT_LINES - 1));
+
+        if (segment == 0 || segment == HASH_SEGMENT_GONE) continue;
+        w = tsu_load_relaxed(&line->slot[HASH_HEAD_SLOTS - 1]);
+        while ((w & TSU_CELL_KIND) == TSU_CELL_OTHER) {
+            struct hash_side *side = (struct hash_side *)tsu_cell_version(w);
+
+            w = tsu_load_relaxed(&side->slot[HASH_SIDE_SLOTS - 1]);
+            tsu_slab_free(self, side, sizeof *side);
+        }
+        memset(line, 0, sizeof *line);
+    }
+}
+
 static size_t line_reap(tsu_thread *self, struct hash_line *line,
                         void (*release_version)(tsu_thread *self, uint64_t word))
 {
@@ -505,8 +529,13 @@ bool tsu_hash_reap(tsu_thread *self, tsu_root *root, size_t budget,
             root->reap_segment++;
             pieces++;
             if (segment == 0 || segment == HASH_SEGMENT_GONE) continue;
-            for (i = 0; i < bytes / sizeof(struct hash_line); i++)
-                pieces += line_reap(self, (struct hash_line *)(uintptr_t)segment + i, release_version);
+            for (i = 0; i < bytes / sizeof(struct hash_line); i++) {
+                struct hash_line *line = (struct hash_line *)(uintptr_t)segment + i;
+
+                if ((tsu_load_relaxed(&line->ctl) & CTL_STATE) == CTL_FREEZING)
+                    targets_forget(self, dir, (uint64_t)(root->reap_segment - 1) * HASH_SEGMENT_LINES + i);
+                pieces += line_reap(self, line, release_version);
+            }
             if (!dir_is_first(root, dir)) tsu_slab_free(self, (void *)(uintptr_t)segment, bytes);
         }
         root->reap_segment = 0;

@@ -241,18 +241,6 @@ static tsu_status hash_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
     }
 }
 
-static void hash_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry);
-
-/* An installation may come after the commit was aborted and put right, and show again what is already retired: it
- * is hidden before anybody unpins (E2). */
-static void hide_late(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
-                      tsu_install_outcome *outcome)
-{
-    if ((tsu_load_seq(&entry->commit->state) & TSU_COMMIT_TAG) != TSU_COMMIT_ABORTED) return;
-    hash_restore(self, root, key, entry);
-    *outcome = TSU_INSTALL_STOP;
-}
-
 static tsu_status hash_install(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
                                tsu_install_outcome *outcome, tsu_commit **other)
 {
@@ -264,7 +252,6 @@ static tsu_status hash_install(tsu_thread *self, tsu_root *root, const tsu_key *
         if (status != TSU_OK) return status;
         *outcome = tsu_cell_install(self, t.cell, t.seen, t.tag, 0, entry, under, other);
         if (*outcome == TSU_INSTALL_MOVED) continue;
-        if (*outcome == TSU_INSTALL_DONE) hide_late(self, root, key, entry, outcome);
         if (*outcome != TSU_INSTALL_VACANT) return TSU_OK;
         status = want_room(self, root, &t);
         if (status == TSU_AGAIN) continue;
@@ -277,7 +264,6 @@ static tsu_status hash_install(tsu_thread *self, tsu_root *root, const tsu_key *
         if (!announce(self, root, &t, entry->word)) continue;
         tsu_hash_key_added(self, root, key->mark);
         *outcome = TSU_INSTALL_DONE;
-        hide_late(self, root, key, entry, outcome);
         return TSU_OK;
     }
 }

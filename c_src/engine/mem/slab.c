@@ -14,6 +14,37 @@
 /* xfree: head of the list of pieces that other threads freed; bit 0: tell the heap when one comes */
 #define NOTIFY UINT64_C(1)
 
+/* Under ASan a free piece may not be touched, nor what is beyond the bytes that were asked for. */
+#if defined(__SANITIZE_ADDRESS__)
+#define TSU_SLAB_POISONS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TSU_SLAB_POISONS 1
+#endif
+#endif
+#ifdef TSU_SLAB_POISONS
+void __asan_poison_memory_region(void const volatile *memory, size_t bytes);
+void __asan_unpoison_memory_region(void const volatile *memory, size_t bytes);
+#define PIECE_SHUT(piece, bytes) __asan_poison_memory_region(piece, bytes)
+#define PIECE_OPEN(piece, bytes) __asan_unpoison_memory_region(piece, bytes)
+#define LINK_UNCHECKED __attribute__((no_sanitize_address))
+#else
+#define PIECE_SHUT(piece, bytes) ((void)(piece), (void)(bytes))
+#define PIECE_OPEN(piece, bytes) ((void)(piece), (void)(bytes))
+#define LINK_UNCHECKED
+#endif
+
+#ifdef TSU_DEBUG
+tsu_word tsu_slab_live;
+#define LIVE_ADD(bytes) tsu_count_add(&tsu_slab_live, bytes)
+#else
+#define LIVE_ADD(bytes) ((void)0)
+#endif
+
+/* A free piece holds the next one in its first word. */
+LINK_UNCHECKED static void *link_get(void *piece) { return *(void **)piece; }
+LINK_UNCHECKED static void link_set(void *piece, void *next) { *(void **)piece = next; }
+
 struct tsu_heap;
 
 enum place { IN_NO_LIST, IS_CURRENT, IS_FULL, IS_PARTIAL };
@@ -144,6 +175,7 @@ static struct page *pool_get(void)
 
 static void pool_put(struct page *p)
 {
+    PIECE_OPEN(p, PAGE_BYTES);
     pool_lock();
     tsu_count_add(&pool.held_bytes, (uint64_t)0 - PAGE_BYTES);
     if (pool.warm_bytes < POOL_KEEP || pool.warm_bytes < tsu_load_relaxed(&pool.held_bytes) / 16
@@ -171,6 +203,7 @@ void tsu_slab_deinit(void)
 
     for (; c != NULL; c = next) {
         next = c->next;
+        PIECE_OPEN(c->pages, CHUNK_BYTES);
         tsu_env_pages_unmap(c->pages, CHUNK_BYTES);
         tsu_env_free(c, sizeof *c);
     }
@@ -211,8 +244,8 @@ static void page_collect(struct page *p)
     if ((x & ~NOTIFY) == 0) return;
     while (!tsu_cas(&p->xfree, &x, x & NOTIFY)) {}
     for (piece = (void *)(uintptr_t)(x & ~NOTIFY); piece != NULL; piece = next) {
-        next = *(void **)piece;
-        *(void **)piece = p->free;
+        next = link_get(piece);
+        link_set(piece, p->free);
         p->free = piece;
         p->used--;
     }
@@ -280,6 +313,7 @@ static struct page *page_fresh(struct tsu_heap *h, uint32_t class)
     p->class = class;
     p->piece_bytes = (uint32_t)class_bytes(class);
     p->bump = PAGE_HEADER;
+    PIECE_SHUT((char *)p + PAGE_HEADER, PAGE_BYTES - PAGE_HEADER);
     return p;
 }
 
@@ -337,12 +371,14 @@ void *tsu_slab_alloc(tsu_thread *self, size_t bytes)
     }
     piece = p->free;
     if (piece != NULL) {
-        p->free = *(void **)piece;
+        p->free = link_get(piece);
     } else {
         piece = (char *)p + p->bump;
         p->bump += p->piece_bytes;
     }
     p->used++;
+    PIECE_OPEN(piece, bytes);
+    LIVE_ADD(p->piece_bytes);
     return piece;
 }
 
@@ -351,7 +387,7 @@ static void free_foreign(struct page *p, void *piece)
     uint64_t x = tsu_load_relaxed(&p->xfree);
 
     do {
-        *(void **)piece = (void *)(uintptr_t)(x & ~NOTIFY);
+        link_set(piece, (void *)(uintptr_t)(x & ~NOTIFY));
     } while (!tsu_cas(&p->xfree, &x, (uint64_t)(uintptr_t)piece));
     if (x & NOTIFY) {
         uint64_t head = tsu_load_relaxed(&p->heap->notified);
@@ -373,11 +409,13 @@ void tsu_slab_free(tsu_thread *self, void *memory, size_t bytes)
     }
     p = page_of(memory);
     DCHECK(p->piece_bytes == class_bytes(class_of(bytes)));
+    LIVE_ADD((uint64_t)0 - p->piece_bytes);
+    PIECE_SHUT(memory, p->piece_bytes);
     if (TSU_UNLIKELY(p->heap != self->heap)) {
         free_foreign(p, memory);
         return;
     }
-    *(void **)memory = p->free;
+    link_set(memory, p->free);
     p->free = memory;
     p->used--;
     if (TSU_UNLIKELY(p->place == IS_FULL)) partial_push(p->heap, p);

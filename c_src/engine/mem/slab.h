@@ -33,6 +33,10 @@ size_t tsu_slab_round(size_t bytes);
 typedef struct tsu_slab_stats { uint64_t bytes_held, bytes_pooled; } tsu_slab_stats;
 void tsu_slab_stats_get(tsu_slab_stats *out);
 
+#ifdef TSU_DEBUG
+extern tsu_word tsu_slab_live;        /* bytes of pieces that are out, as rounded: what a test finds leaks by */
+#endif
+
 /* For ebr.c alone: a slot's heap comes and goes with the registry. */
 void tsu_heap_destroy(struct tsu_heap *heap);
 void tsu_slab_deinit(void);

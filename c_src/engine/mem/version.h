@@ -158,8 +158,8 @@ typedef enum tsu_install_outcome {
 } tsu_install_outcome;
 
 /* Steps 1 to 5 for one entry. `under` is what tsu_load_acquire(&entry->under) gave before the cell was looked
- * for; cell NULL: the key has none. `seen` and `gone` as for an edit. DONE may be late: a commit that is found ABORTED after it has
- * to be restored by the caller before it unpins (E2). */
+ * for; cell NULL: the key has none. `seen` and `gone` as for an edit. DONE may be late: who then finds the commit
+ * ABORTED restores the entry before unpinning (E2). */
 tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
                                      tsu_entry *entry, uint64_t under, tsu_commit **other);
 

@@ -105,7 +105,7 @@ tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *
         if (status != TSU_OK) return status;
         if (outcome == TSU_INSTALL_DONE) {
             /* E2: aborted meanwhile, and perhaps undone already: what this thread has shown it hides before it unpins */
-            if ((tsu_load_acquire(&r->commit.state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED) hide(self, r, at);
+            if ((tsu_load_seq(&r->commit.state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED) hide(self, r, at);
             else (void)tsu_cas(&r->installed, &at, at + 1);
         } else if (outcome == TSU_INSTALL_BLOCKED) {
             if (depth + 1 == HELP_DEPTH_MAX) return TSU_AGAIN;
