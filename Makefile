@@ -215,6 +215,17 @@ list-engine-objects:
 	@$(foreach t,$(ENGINE_SRC),echo '$(t) $(call obj,$(t))';)
 engine-objects: $(call obj,$(ENGINE_SRC))
 
+# The longer runs of test/support: random steps beside ets (OPS, SEED), killed processes (KILLS).
+OPS   ?= 1000000
+KILLS ?= 100000
+CAMPAIGN = mkdir -p $(BUILD)/campaign && $(ERLC) -o $(BUILD)/campaign test/support/*.erl && $(ERL) -noshell -pa $(EBIN) -pa $(BUILD)/campaign
+.PHONY: campaign leak-campaign
+campaign: all      ## OPS=1000000 random steps on ets and on tsunami; SEED=n repeats one
+	@$(CAMPAIGN) -run tsunami_model_campaign main $(OPS) $(SEED)
+
+leak-campaign: all ## KILLS=100000 processes killed at their work: resident memory stays flat
+	@$(CAMPAIGN) -run tsunami_leak_campaign main $(KILLS)
+
 clean:             ## remove everything that was built, but not what was downloaded
 	rm -rf $(EBIN) $(PRIV)/tsunami_nif.so $(PRIV)/tsunami_nif.so.new
 	rm -rf $(addprefix $(BUILD)/,release plain test asan tsan fuzz nifasan erl_tests erl_tests_asan mix_test demo package logs)

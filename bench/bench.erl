@@ -1,7 +1,8 @@
 %% bench: what is measured, in which order, and where the result goes.
 %%
 %% main(Arguments): each argument is a regular expression; a cell runs if all of them are found in its name,
-%% operation/table/data/objects/processes. `--selftest` proves that a loss is seen.
+%% operation/table/data/objects/processes. `--selftest` proves that a loss is seen; `--plot FILE` draws the last
+%% run once more.
 %% Environment: BENCH=quick, BENCH_PLANT=slow, BENCH_A, BENCH_B (modules, ets and tsunami), TSU_SEED, BENCH_OUT.
 -module(bench).
 
@@ -12,6 +13,11 @@
 
 main(["--selftest" | _]) ->
     halt(selftest());
+main(["--plot", Svg]) ->
+    {ok, Binary} = file:read_file(last()),
+    {Title, Results, Memory} = binary_to_term(Binary),
+    ok = file:write_file(Svg, unicode:characters_to_binary(bench_plot:draw(Results, Memory, Title))),
+    halt(0);
 main(Filters) ->
     Config0 = config(Filters),
     case ready(maps:get(b, Config0)) of
@@ -201,7 +207,8 @@ beside(Config, Group) ->
     in_process(fun() ->
                        Env = environment(Config, Group, true),
                        {Summary, {Sa, Sb}} = bench_run:reading_beside_a_writer(Config, Env),
-                       Note = io_lib:format("with lists of ~b going in, a lookup takes ~.2f times as long as alone on ets, ~.2f on tsunami; bar 1.10",
+                       Note = io_lib:format("with lists of ~b going in, a lookup takes ~.2f times as long as alone on ets, "
+                                            "~.2f on tsunami; bar 1.10",
                                             [?LIST_OBJECTS, Sa, Sb]),
                        bench_vm:emit({(id(lookup_beside_list, Group, 2))#{note => Note}, Summary})
                end).
@@ -209,7 +216,8 @@ beside(Config, Group) ->
 %% --- memory ----------------------------------------------------------------------------------------------
 
 memory_cells(quick) ->
-    [{objects, set, int, 200000}, {objects, ordered_set, int, 200000}, {empty, set, int, 20000}, {churn, set, int, 100000}];
+    [{objects, set, int, 200000}, {objects, ordered_set, int, 200000},
+     {empty, set, int, 20000}, {churn, set, int, 100000}];
 memory_cells(full) ->
     [{objects, Type, int, Size} || Type <- [set, ordered_set], Size <- [1000000, 100000]]
         ++ [{objects, Type, int, 1000000} || Type <- [bag, duplicate_bag]]
@@ -218,7 +226,8 @@ memory_cells(full) ->
             {empty, set, int, 100000}, {churn, set, int, 1000000}].
 
 memory(#{mode := Mode} = Config, #{a := A, b := B}) ->
-    Cells = [C || {What, Type, Data, Size} = C <- memory_cells(Mode), wanted(Config, id(memory(What), {Type, Data, Size}, 1))],
+    Cells = [C || {What, Type, Data, Size} = C <- memory_cells(Mode),
+                  wanted(Config, id(memory(What), {Type, Data, Size}, 1))],
     _ = [say(Config, ["\n", bench_report:memory_columns()]) || Cells =/= []],
     lists:append([memory_cell(Config, A, B, Cell) || Cell <- Cells]).
 
@@ -282,8 +291,13 @@ save(#{mode := Mode, filters := Filters, sink := Sink}, Results, Memory) ->
     Plot = filename:join(Dir, case Full of true -> "latest.svg"; false -> "latest-part.svg" end),
     ok = filelib:ensure_dir(File),
     ok = file:write_file(File, unicode:characters_to_binary(Text)),
+    ok = filelib:ensure_dir(last()),
+    ok = file:write_file(last(), term_to_binary({bench_report:slug(), Results, Memory})),
     ok = file:write_file(Plot, unicode:characters_to_binary(bench_plot:draw(Results, Memory, bench_report:slug()))),
     io:format("~nwritten to ~s and ~s~n", [File, Plot]).
+
+%% The last run's figures, as terms.
+last() -> filename:join(build(), "bench/last.terms").
 
 build() ->
     case os:getenv("BUILD") of
@@ -301,30 +315,45 @@ in_process(Fun) ->
 
 %% --- self-test ---------------------------------------------------------------------------------------------
 
-%% ets against an ets whose lookup is slower by a planted wait: that has to be a loss, and what was left alone must not be.
+%% ets against an ets whose lookup is slower by a planted wait: that has to be a loss, and what was
+%% left alone must not be.
 selftest() ->
-    Config0 = (config(["^(lookup|member|insert)/"]))#{mode => quick, pairs => 20, round_ms => 2, cell_ms => 100, a => ets, b => ets, plant => true,
+    Config0 = (config(["^(lookup|member|insert)/"]))#{mode => quick, pairs => 20, round_ms => 2, cell_ms => 100,
+                                                       a => ets, b => ets, plant => true,
                             sink => ets:new(bench_sink, [public, ordered_set])},
-    Config = compiled(Config0),
-    ok = in_vm(Config, {group, {set, int, 1000}}),
-    Results = maps:from_list([{maps:get(metric, Id), {Id, S}}
-                              || [{Id, S}] <- ets:match(maps:get(sink, Config), {{result, '_'}, '$1'})]),
+    Results = planted(compiled(Config0), 5),
     Verdict = fun(Metric) -> {Id, S} = maps:get(Metric, Results), bench_report:verdict(S, bench_report:bar(Id)) end,
-    Ratio = fun(Metric) -> {_, #{ratio := R}} = maps:get(Metric, Results), R end,
+    Ratio = fun(Metric) -> ratio(Metric, Results) end,
     Svg = unicode:characters_to_list(bench_plot:draw(maps:values(Results), [], "selftest")),
     {ok, #{resident := Bytes}} = bench_memory:objects(ets, set, int, 50000),
     Crashed = bench_vm:call(erlang, halt, [3], fun(_) -> ok end),
     Tests = [{"a planted wait of 2 us in lookup is a loss", Verdict(lookup) =:= loss andalso Ratio(lookup) < 0.3},
-             {"member, which was left alone, is not", Ratio(member) > 0.4 andalso Ratio(member) < 2.5},
-             {"insert, which was left alone, is not", Ratio(insert) > 0.4 andalso Ratio(insert) < 2.5},
-             {"the closing text names the loss", re:run(bench_report:closing(maps:values(Results)), "lookup, set") =/= nomatch},
-             {"the plot is well-formed and colours the loss", well_formed(Svg) andalso re:run(Svg, "class=\"loss") =/= nomatch},
+             {"member, which was left alone, is not", Ratio(member) > 0.5 andalso Ratio(member) < 2.0},
+             {"insert, which was left alone, is not", Ratio(insert) > 0.5 andalso Ratio(insert) < 2.0},
+             {"the closing text names the loss",
+              re:run(bench_report:closing(maps:values(Results)), "lookup, set") =/= nomatch},
+             {"the plot is well-formed and colours the loss",
+              well_formed(Svg) andalso re:run(Svg, "class=\"loss") =/= nomatch},
              {"a VM that ends early is noticed", Crashed =:= {error, 3}},
              {"resident bytes of {Int,Int,Atom} in ets are near 79", Bytes > 55 andalso Bytes < 140}],
     _ = [io:format("failed: ~s~n", [Name]) || {Name, false} <- Tests],
     Failed = length([x || {_, false} <- Tests]),
     io:format("~b passed, ~b failed~n", [length(Tests) - Failed, Failed]),
     min(1, Failed).
+
+%% On a machine that is busy with other things even medians go astray: what was left alone may try again.
+planted(#{sink := Sink} = Config, Tries) ->
+    true = ets:delete_all_objects(Sink),
+    ok = in_vm(Config, {group, {set, int, 1000}}),
+    Results = maps:from_list([{maps:get(metric, Id), {Id, S}} || [{Id, S}] <- ets:match(Sink, {{result, '_'}, '$1'})]),
+    case [M || M <- [member, insert], ratio(M, Results) < 0.5 orelse ratio(M, Results) > 2.0] of
+        [_ | _] when Tries > 1 -> planted(Config, Tries - 1);
+        _ -> Results
+    end.
+
+ratio(Metric, Results) ->
+    {_, #{ratio := Ratio}} = maps:get(Metric, Results),
+    Ratio.
 
 %% Every element that is opened is closed, in order.
 well_formed(Svg) ->

@@ -1,7 +1,8 @@
 %% bench_plot: results as one SVG picture, by hand.
 %%
 %% Rows are operations, panels are kinds of table, a dot is the ratio at one number of objects on a logarithmic axis;
-%% the line at 1 is ets. Larger and darker dots are larger tables; losses are red. Below, bytes per object as shares of ets's.
+%% the line at 1 is ets. Larger and darker dots are larger tables; losses are red. Below,
+%% bytes per object as shares of ets's.
 -module(bench_plot).
 
 -export([draw/3]).
@@ -10,7 +11,7 @@
 -define(LABELS, 215).           % left of the first panel
 -define(PANEL, 340).            % width of a panel
 -define(GAP, 35).
--define(ROW, 21).
+-define(ROW, 18).
 -define(LOW, -2.5).             % ends of the axis, powers of two
 -define(HIGH, 6.5).
 
@@ -39,7 +40,8 @@ legend(Y) ->
      || {X, Size} <- [{28, 1000}, {138, 100000}, {262, 2000000}]] ++
         [[io_lib:format("<circle class=\"~s\" cx=\"~b\" cy=\"~b\" r=\"5\"/>~n", [Class, X, Y - 4]),
           text(X + 12, Y, "dim", "start", "", Word)]
-         || {X, Class, Word} <- [{420, "win", "faster"}, {495, "even", "even, within the spread"}, {660, "loss", "slower"}]].
+         || {X, Class, Word} <- [{420, "win", "faster"}, {495, "even", "even, within the spread"},
+                               {660, "loss", "slower"}]].
 
 %% A number with its digits in threes.
 count(N) when N < 1000 -> integer_to_list(N);
@@ -84,7 +86,7 @@ label(fill) -> "fill an empty table";
 label(insert_list) -> "insert a list of 200 000";
 label(new_delete) -> "new, delete";
 label(new_ten_delete) -> "new, 10 inserts, delete";
-label(delete_table) -> "delete the table";
+label(delete_table) -> "delete the table (the call)";
 label(select_range) -> "select 100 by key guards";
 label(lookup_beside_list) -> "lookup beside list inserts";
 label(mix_0) -> "0 %";
@@ -99,7 +101,7 @@ section({Heading, Panels, Rows}, Results, Top) ->
       [[text(at(I, 0), Top + 40, "lab", "middle", "font-weight=\"600\"", atom_to_list(Type)),
         axis(I, Top + 46, Bottom)] || {I, Type} <- lists:zip([0, 1], Panels)],
       [[text(?LABELS - 12, row(Top, R) + 4, "lab", "end", "", Label),
-        [dots([{Size, S, Id} || {#{type := T, size := Size} = Id, S} <- Results, T =:= Type, Is(Id)], I, row(Top, R))
+        [dots([{Size, S} || {#{type := T, size := Size} = Id, S} <- Results, T =:= Type, Is(Id)], I, row(Top, R))
          || {I, Type} <- lists:zip([0, 1], Panels)]]
        || {R, {Label, Is}} <- lists:zip(lists:seq(0, length(Rows) - 1), Rows)]],
      Bottom + 30}.
@@ -121,15 +123,15 @@ at(Panel, Power) -> left(Panel) + ?PANEL * (Power - ?LOW) / (?HIGH - ?LOW).
 
 dots([], _Panel, _Y) -> [];
 dots(Cells, Panel, Y) ->
-    Sorted = lists:sort(fun({A, _, _}, {B, _, _}) -> A =< B end, Cells),
-    {_, Last, LastId} = lists:last(Sorted),
+    Sorted = lists:keysort(1, Cells),
+    {_, Last} = lists:last(Sorted),
     [[dot(Cell, Panel, Y) || Cell <- Sorted],
-     text(left(Panel) + ?PANEL + 8, Y + 4, class(Last, LastId), "start", "font-size=\"11\"", figure(maps:get(ratio, Last)))].
+     text(left(Panel) + ?PANEL + 8, Y + 4, class(Last), "start", "font-size=\"11\"", figure(maps:get(ratio, Last)))].
 
-dot({Size, #{ratio := Ratio, a := A, b := B} = S, Id}, Panel, Y) ->
+dot({Size, #{ratio := Ratio, a := A, b := B} = S}, Panel, Y) ->
     Power = math:log2(Ratio),
     X = at(Panel, max(?LOW, min(?HIGH - 0.15, Power))),
-    Class = class(S, Id),
+    Class = class(S),
     Title = io_lib:format("<title>~b objects: ets ~.1f ns, tsunami ~.1f ns</title>", [Size, A, B]),
     if
         Power > ?HIGH - 0.15; Power < ?LOW ->
@@ -141,8 +143,9 @@ dot({Size, #{ratio := Ratio, a := A, b := B} = S, Id}, Panel, Y) ->
                           [Class, X, Y, radius(Size), opacity(Size), Title])
     end.
 
-class(Summary, Id) ->
-    case bench_report:verdict(Summary, bench_report:bar(Id)) of
+%% By the line at 1, whatever the bar is.
+class(Summary) ->
+    case bench_report:verdict(Summary, 1.0) of
         loss -> "loss";
         even -> "even";
         _ -> "win"
@@ -169,9 +172,10 @@ memory(Memory, Top) ->
         _ ->
             Rows = lists:zip(lists:seq(0, length(Cells) - 1), Cells),
             {[text(20, Top + 20, "lab", "start", "font-weight=\"600\"", "resident bytes per object"),
-              text(?LABELS + 65, Top + 20, "dim", "start", "", "grey: ets, as long in each row; coloured: tsunami's share of it"),
-              [bars(Row, Top + 32 + I * 26) || {I, Row} <- Rows]],
-             Top + 50 + length(Cells) * 26}
+              text(?LABELS + 65, Top + 20, "dim", "start", "",
+                   "grey: ets, as long in each row; coloured: tsunami's share of it"),
+              [bars(Row, Top + 32 + I * 24) || {I, Row} <- Rows]],
+             Top + 50 + length(Cells) * 24}
     end.
 
 bars({#{type := Type, data := Data, size := Size}, Ets, Ours}, Y) ->

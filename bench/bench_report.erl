@@ -4,13 +4,15 @@
 %% the summary is bench_run's.
 -module(bench_report).
 
--export([header/1, columns/0, line/2, memory_columns/0, memory_line/2, verdict/2, bar/1, memory_bar/2, closing/1, machine/0, slug/0]).
+-export([header/1, columns/0, line/2, memory_columns/0, memory_line/2, closing/1]).
+-export([verdict/2, bar/1, memory_bar/2, slug/0]).
 
 %% Ratio that DESIGN asks for. Nothing may be slower than ets.
 bar(#{metric := lookup, size := S, type := set, data := int, procs := 1}) when S >= 2000000 -> 2.0;
 bar(#{metric := lookup, size := S, type := ordered_set, data := int, procs := 1}) when S >= 2000000 -> 4.0;
-bar(#{metric := M, size := S, type := set, data := int, procs := 1}) when S >= 2000000, (M =:= insert orelse M =:= fill) -> 2.0;
-bar(#{metric := M, size := S, type := ordered_set, data := int, procs := 1}) when S >= 2000000, (M =:= insert orelse M =:= fill) -> 4.0;
+bar(#{metric := M, size := S, type := Type, data := int, procs := 1})
+  when S >= 2000000, (Type =:= set orelse Type =:= ordered_set), (M =:= insert orelse M =:= fill) ->
+    case Type of set -> 2.0; ordered_set -> 4.0 end;
 bar(#{metric := select_range, type := ordered_set, size := S}) when S >= 100000 -> 500.0;
 bar(#{metric := select_count}) -> 2.0;
 bar(#{metric := insert_list, type := T}) when T =:= set; T =:= ordered_set -> 2.0;
@@ -40,14 +42,15 @@ word(even) -> "even".
 
 columns() ->
     io_lib:format("~-18s ~-14s ~-17s ~8s ~5s ~7s ~12s ~4s ~12s ~4s ~8s ~-15s ~6s  ~s~n",
-                  ["operation", "table", "objects are", "objects", "procs", "loop ns", "ets ns", "+-%", "tsunami ns", "+-%",
-                   "ratio", "   middle half", "bar", "verdict"]).
+                  ["operation", "table", "objects are", "objects", "procs", "loop ns", "ets ns", "+-%",
+                   "tsunami ns", "+-%", "ratio", "   middle half", "bar", "verdict"]).
 
 line(#{metric := Metric, type := Type, data := Data, size := Size, procs := Procs} = Id, Summary) ->
     #{a := A, b := B, a_spread := Sa, b_spread := Sb, ratio := Ratio, low := Low, high := High} = Summary,
     Bar = bar(Id),
     io_lib:format("~-18s ~-14s ~-17s ~8b ~5b ~7s ~12s ~4b ~12s ~4b ~8s ~-15s ~6s  ~s~s~n",
-                  [Metric, Type, bench_data:name(Data), Size, Procs, ns(maps:get(overhead, Summary)), ns(A), min(999, round(Sa)), ns(B), min(999, round(Sb)),
+                  [Metric, Type, bench_data:name(Data), Size, Procs, ns(maps:get(overhead, Summary)),
+                   ns(A), min(999, round(Sa)), ns(B), min(999, round(Sb)),
                    ratio(Ratio), ["   ", ratio(Low), "..", ratio(High)], ratio(Bar), word(verdict(Summary, Bar)),
                    case maps:get(note, Id, "") of "" -> ""; Note -> ["   (", Note, ")"] end]).
 
@@ -61,11 +64,11 @@ memory_line(#{metric := Metric, type := Type, data := Data, size := Size, bar :=
     #{resident := Rt, info := It} = Ours,
     io_lib:format("~-26s ~-14s ~-17s ~8b ~12s ~12s ~12s ~12s ~8s ~9s  ~s; ~s~n",
                   [Metric, Type, bench_data:name(Data), Size, ns(Re), ns(Ie), ns(Rt), ns(It),
-                   ratio(Re / max(Rt, 1)), ns(Bar),
-                   if Rt > Re -> "LOSS"; Rt > Bar -> "below bar"; true -> "bar met" end,
+                   if Re > 0, Rt > 0 -> ratio(Re / Rt); true -> "-" end, ns(Bar),
+                   if Rt > Re, Rt > Bar -> "LOSS"; Rt > Bar -> "below bar"; true -> "bar met" end,
                    if It > 0, Rt > 0 -> io_lib:format("~.1f %", [100 * (It - Rt) / Rt]); true -> "-" end]).
 
-ns(X) when X >= 1000 -> integer_to_list(round(X));
+ns(X) when X >= 1000; X =< -1000 -> integer_to_list(round(X));
 ns(X) -> io_lib:format("~.1f", [float(X)]).
 
 ratio(X) when X >= 100 -> integer_to_list(round(X));
@@ -93,11 +96,14 @@ header(#{command := Command, seed := Seed, a := A, b := B} = Config) ->
       || {Name, Value} <- [{"date", today()}, {"machine", machine()}, {"system", system()}, {"otp", otp()},
                            {"commit", commit()}, {"command", Command},
                            {"seed", io_lib:format("~b (TSU_SEED repeats the keys)", [Seed])},
-                           {"rounds", io_lib:format("up to ~b pairs, A B B A, ~b ms each; medians; +- is half the quartile distance in percent",
+                           {"rounds", io_lib:format("up to ~b pairs, A B B A, ~b ms each; medians; "
+                                                    "+- is half the quartile distance in percent",
                                                     [maps:get(pairs, Config), maps:get(round_ms, Config)])},
                            {"load", load()},
-                           {"loop", "what a round costs per operation on a table that does nothing; it has been subtracted from the two"},
-                           {"ratio", "time of ets / time of tsunami: above 1 tsunami is faster. Beside it the quartiles over the pairs of rounds."}]],
+                           {"loop", "what a round costs per operation on a table that does nothing; it has "
+                                    "been subtracted from the two"},
+                           {"ratio", "time of ets / time of tsunami: above 1 tsunami is faster. Beside "
+                                     "it the quartiles over the pairs of rounds."}]],
      "\n"].
 
 today() ->
@@ -159,7 +165,7 @@ load() ->
 %% A name for files: processor, cores and release.
 slug() ->
     {{Y, M, D}, _} = calendar:universal_time(),
-    Cpu = lists:flatten(string:replace(re:replace(string:lowercase(cpu()), "[^a-z0-9]+", "-", [global, {return, list}]), "--", "-", all)),
+    Cpu = re:replace(string:lowercase(cpu()), "[^a-z0-9]+", "-", [global, {return, list}]),
     lists:flatten(io_lib:format("~b-~2..0b-~2..0b-~s-~bc-otp~s",
                                 [Y, M, D, string:trim(Cpu, both, "-"),
                                  cores(),

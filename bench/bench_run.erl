@@ -1,8 +1,8 @@
 %% bench_run: rounds on two sides in turn, and what they come to.
 %%
-%% Rounds go A B B A A B B A ..., so that a machine which slows down or warms up does it to both. They are short and many: on a
-%% machine that others use, most of them are then undisturbed, and a median is not moved by the rest. A and
-%% B do the same count of operations on the same keys in a pair of rounds. The count is such that a round of A takes
+%% Rounds go A B B A A B B A ..., so that a machine which slows down or warms up does it to both. They are
+%% short and many: on a machine that others use, most of them are then undisturbed, and a median is not moved by the
+%% rest. A and B do the same count of operations on the same keys in a pair of rounds. The count is such that a round of A takes
 %% the wanted time. What the loop itself costs, on a table that does nothing, is subtracted from both.
 %%
 %% Config: #{a, b, null => a compiled bench_ops, pairs, round_ms, mix_ms, cell_ms}
@@ -81,7 +81,7 @@ per_op(Metric, Results) ->
     Ns / Ops.
 
 overhead(_Metric, []) -> 0.0;
-overhead(Metric, Overheads) -> median([per_op(Metric, R) || R <- Overheads]).
+overhead(Metric, Overheads) -> lists:min([per_op(Metric, R) || R <- Overheads]).
 
 %% The library gives memory back behind the caller. That work must not fall into the other side's round.
 settle() ->

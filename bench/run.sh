@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# run.sh [--selftest] [PATTERN...]: measures tsunami against ets. See bench/README.md.
+# run.sh [PATTERN... | --selftest | --plot FILE.svg]: measures tsunami against ets. See bench/README.md.
 set -u
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 export BUILD
 out=$BUILD/bench/ebin
 mkdir -p "$out"
-if [ "${1:-}" != --selftest ] && [ ! -f ebin/tsunami.app ] && [ -z "${BENCH_B:-}" ]; then
+first=${1:-}
+if [ "${first#--}" = "$first" ] && [ ! -f ebin/tsunami.app ] && [ -z "${BENCH_B:-}" ]; then
     env -u MAKEFLAGS -u MAKELEVEL make --no-print-directory -s all || exit 1
 fi
 cp bench/bench_ops.erl "$out/" && erlc -o "$out" bench/bench.erl bench/bench_data.erl bench/bench_memory.erl \

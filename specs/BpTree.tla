@@ -18,13 +18,13 @@
               loses flag and child. Whoever is in the way does the missing steps.
 
    eff[k] is the present version of key k (0: absent), written where operations take effect; seen[t] collects what was
-   true while thread t's operation ran. Bug: a planted mistake, or "none".                            *)
+   true while thread t's operation ran; took has the versions that took effect. Bug: a planted mistake, or "none".                            *)
 EXTENDS Integers, Sequences, FiniteSets, TLC
 
 CONSTANTS Keys, Threads, Prog, Start, Cap, Bug
-VARIABLES par, content, cells, th, eff, seen, stay, bad
+VARIABLES par, content, cells, th, eff, seen, stay, took, bad
 shared == <<par, content, cells>>
-vars == <<par, content, cells, th, eff, seen, stay, bad>>
+vars == <<par, content, cells, th, eff, seen, stay, took, bad>>
 
 Closed == -1
 Top == 9                     \* above all keys
@@ -60,6 +60,7 @@ Init ==
     /\ eff = [k \in Keys |-> IF \E i \in 1..Len(Start) : k \in Start[i] THEN k ELSE 0]
     /\ seen = [t \in Threads |-> {}]
     /\ stay = [t \in Threads |-> {}]
+    /\ took = {}
     /\ bad = "none"
 
 Op(t) == Prog[t][th[t].i]
@@ -67,7 +68,7 @@ MyV(t) == 100 * t + 10 * th[t].i + Op(t).k
 (* The key that a thread looks for: a walk, the first one after the last it got. *)
 Want(t) == IF Op(t).op = "walk" THEN th[t].cur + 1 ELSE IF Op(t).op = "merge" THEN 0 ELSE Op(t).k
 Flag(ok, name) == bad' = IF ok \/ bad # "none" THEN bad ELSE name
-NoHist == UNCHANGED <<eff, seen, stay, bad>>
+NoHist == UNCHANGED <<eff, seen, stay, took, bad>>
 Jump(t, pc) == th' = [th EXCEPT ![t].pc = pc]
 (* Over again, from the parent. *)
 Again(t) == th' = [th EXCEPT ![t] = [Fresh(t, @.i) EXCEPT !.cur = th[t].cur, !.got = th[t].got]]
@@ -77,12 +78,13 @@ Effect(k, v) == /\ eff' = [eff EXCEPT ![k] = v]
                 /\ seen' = [t \in Threads |->
                               IF th[t].pc # "end" /\ Op(t).op \in {"find", "del"} /\ Op(t).k = k /\ seen[t] # {}
                               THEN seen[t] \cup {v} ELSE seen[t]]
+                /\ took' = took \cup {v}
                 /\ stay' = IF v = 0 THEN [t \in Threads |-> stay[t] \ {k}] ELSE stay
-NoEffect == UNCHANGED <<eff, seen, stay>>
+NoEffect == UNCHANGED <<eff, seen, stay, took>>
 Answer(t, w) == /\ Flag(w \in seen[t], "an answer that was never true meanwhile")
                 /\ Finish(t)
                 /\ seen' = [seen EXCEPT ![t] = {}]
-                /\ UNCHANGED <<eff, stay>>
+                /\ UNCHANGED <<eff, stay, took>>
 
 (* ------------------------------------------------ coming down *)
 Child(p, k) == Max({i \in 1..Len(p.kids) : p.kids[i].lo <= k})
@@ -96,7 +98,7 @@ Down(t) == /\ th[t].pc = "p"
               /\ seen' = IF op \in {"find", "del"} /\ seen[t] = {} THEN [seen EXCEPT ![t] = {eff[k]}] ELSE seen
               /\ stay' = IF op = "walk" /\ th[t].cur = 0 /\ th[t].got = {}
                          THEN [stay EXCEPT ![t] = {x \in Keys : eff[x] # 0}] ELSE stay
-           /\ UNCHANGED shared /\ UNCHANGED <<eff, bad>>
+           /\ UNCHANGED shared /\ UNCHANGED <<eff, took, bad>>
 Writes(t) == Op(t).op \in {"put", "del"}
 (* What is to be done in leaf content c, which has the key's range. *)
 InLeaf(t, n, c) ==
@@ -127,7 +129,7 @@ WalkEnd(t) == /\ th[t].pc = "we"
               /\ Flag(stay[t] \subseteq th[t].got, "a walk missed a key")
               /\ Finish(t)
               /\ stay' = [stay EXCEPT ![t] = {}]
-              /\ UNCHANGED shared /\ UNCHANGED <<eff, seen>>
+              /\ UNCHANGED shared /\ UNCHANGED <<eff, seen, took>>
 (* The key has a cell: look at it. *)
 Value(t) == /\ th[t].pc = "v"
             /\ LET me == th[t]  k == Want(t)  x == cells[me.c.blk][me.c.at[k]]  op == Op(t).op IN
@@ -136,7 +138,7 @@ Value(t) == /\ th[t].pc = "v"
                        /\ IF k + 1 > Max(Keys) THEN th' = [th EXCEPT ![t].pc = "we", ![t].got = IF x.w > 0 THEN @ \cup {k} ELSE @]
                           ELSE th' = [th EXCEPT ![t] = [Fresh(t, @.i) EXCEPT !.cur = k,
                                           !.got = IF x.w > 0 THEN th[t].got \cup {k} ELSE th[t].got]]
-                       /\ UNCHANGED <<eff, seen, stay, bad>>
+                       /\ NoHist
                  [] op = "put" /\ x.w > 0 /\ ~x.fz -> th' = [th EXCEPT ![t].pc = "o", ![t].w = x.w] /\ NoHist
                  [] op = "del" /\ x.w > 0 /\ ~x.fz -> th' = [th EXCEPT ![t].pc = "o", ![t].w = x.w] /\ NoHist
                  [] op = "del" /\ x.w <= 0 -> Answer(t, 0)
@@ -158,7 +160,7 @@ Without(t) == /\ th[t].pc = "c"
                  content' = IF content[me.n] = c
                             THEN [content EXCEPT ![me.n].at = Only(c.at, DOMAIN c.at \ {k})] ELSE content
               /\ IF Op(t).op = "del" THEN Finish(t) /\ seen' = [seen EXCEPT ![t] = {}] ELSE Again(t) /\ UNCHANGED seen
-              /\ UNCHANGED <<par, cells, eff, stay, bad>>
+              /\ UNCHANGED <<par, cells, eff, stay, took, bad>>
 (* ------------------------------------------------ insertion *)
 Insert1(t) == /\ th[t].pc = "i1"
               /\ LET me == th[t]  b == me.c.blk  i == me.c.used + 1  x == cells[b][i] IN
@@ -211,6 +213,7 @@ Takes(vs) == /\ eff' = [k \in Keys |-> IF \E v \in vs : KeyOf(v) = k THEN CHOOSE
              /\ seen' = [t \in Threads |->
                           IF th[t].pc # "end" /\ Op(t).op \in {"find", "del"} /\ seen[t] # {}
                           THEN seen[t] \cup {v \in vs : KeyOf(v) = Op(t).k} ELSE seen[t]]
+             /\ took' = took \cup vs
              /\ UNCHANGED stay
 Rewrite(t) == /\ th[t].pc = "rw"
               /\ LET me == th[t]  c == content[me.n] IN
@@ -310,6 +313,9 @@ T1 == \A i \in 1..Len(Line) :
 Found(k) == LET n == Line[Min({i \in 1..Len(Line) : content[Line[i]].high > k})]  c == content[n] IN
             IF k \in DOMAIN c.at /\ cells[c.blk][c.at[k]].w > 0 THEN cells[c.blk][c.at[k]].w ELSE 0
 Findable == \A k \in Keys : Found(k) = eff[k]
+(* A put that has returned took effect, overwritten since or not. *)
+Took == \A t \in Threads : \A i \in 1..th[t].i - 1 :
+            Prog[t][i].op = "put" => 100 * t + 10 * i + Prog[t][i].k \in took
 (* T3: a child's lower bound is the parent's separator: a search never comes down too far right. *)
 T3 == \A i \in 2..Len(par.kids) : \A j \in 1..Len(Line) :
         (Line[j] = par.kids[i].n /\ j > 1) => content[Line[j - 1]].high = par.kids[i].lo

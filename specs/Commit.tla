@@ -510,6 +510,8 @@ MineOK == \A t \in Threads : \A i, j \in 1..Len(th[t].ans) :
 (* E2's other half: who shows an aborted version again hides it before its operation ends. *)
 HiddenOK == (\A t \in Threads : th[t].pc = "end") =>
                 \A k \in Keys : ~(IsEntry(cell[k]) /\ state[VOp(cell[k])].st = "abo")
+(* Helping goes up in the order of keys: nobody helps a commit that waits for one he is already helping. *)
+HelpOK == \A t \in Threads : \A i, j \in 1..Len(th[t].stk) : i # j => th[t].stk[i].c # th[t].stk[j].c
 (* Whatever one thread does, also nothing at all any more: the others come to an end. *)
 Progress == <>(\A t \in Threads \ Stuck : th[t].pc = "end")
 =============================================================================

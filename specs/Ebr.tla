@@ -49,7 +49,8 @@ Look(t) == /\ pc[t] = "look"
            /\ Go(t, CASE Bug = "late_pin" /\ t \in Readers -> "pin"
                       [] t = Remover -> "remove"
                       [] OTHER -> "use")
-           /\ UNCHANGED <<pin, shown, reg, vis>> /\ Rest
+           /\ reg' = IF Bug = "tag_before_removal" /\ t = Remover THEN [reg EXCEPT ![t] = epoch] ELSE reg
+           /\ UNCHANGED <<pin, shown, vis>> /\ Rest
 (* A piece that is held may be looked at any number of times: Safe speaks of that. *)
 Leave(t) == /\ pc[t] \in {"use", "hidden"}
             /\ pin' = [pin EXCEPT ![t] = 0]
@@ -59,11 +60,10 @@ Leave(t) == /\ pc[t] \in {"use", "hidden"}
             /\ UNCHANGED shown /\ Rest
 Remove == /\ pc[Remover] = "remove"
           /\ shown' = FALSE
-          /\ reg' = IF Bug = "tag_before_removal" THEN [reg EXCEPT ![Remover] = epoch] ELSE reg
           /\ Go(Remover, "retire")
-          /\ UNCHANGED <<pin, hold, vis>> /\ Rest
+          /\ UNCHANGED <<pin, reg, hold, vis>> /\ Rest
 Retire == /\ pc[Remover] = "retire"
-          /\ tag' = IF Bug = "tag_of_pin" THEN reg[Remover] ELSE epoch
+          /\ tag' = IF Bug \in {"tag_of_pin", "tag_before_removal"} THEN reg[Remover] ELSE epoch
           /\ hold' = [hold EXCEPT ![Remover] = FALSE]
           /\ Go(Remover, "hidden")
           /\ UNCHANGED <<epoch, pin, shown, freed, reg, vis, scan, scanEpoch, again>>

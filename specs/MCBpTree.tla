@@ -17,7 +17,13 @@ Table == [
     merge  |-> [start |-> << {1}, {3} >>,
                 prog |-> << <<O("merge", 0)>>, <<O("put", 3)>>, <<O("find", 3), O("find", 3)>> >>],
     grow   |-> [start |-> << {1}, {3} >>,
-                prog |-> << <<O("merge", 0)>>, <<O("put", 4)>>, <<O("put", 2), O("find", 4)>> >>],
+                prog |-> << <<O("merge", 0)>>, <<O("put", 4), O("put", 2)>> >>],
+    (* a version in its cell, without a name yet, while its leaf merges *)
+    named  |-> [start |-> << {1}, {3} >>,
+                prog |-> << <<O("merge", 0)>>, <<O("put", 4), O("find", 4)>> >>],
+    (* a writer comes by the left neighbour while the parent still leads to the merged leaf *)
+    enter  |-> [start |-> << {1, 2} >>,
+                prog |-> << <<O("put", 3), O("merge", 0)>>, <<O("put", 2), O("find", 2)>> >>],
     shrink |-> [start |-> << {1, 2}, {3} >>,
                 prog |-> << <<O("merge", 0)>>, <<O("del", 3)>>, <<O("put", 3), O("find", 3)>> >>],
     (* a walk past a split and a merge *)

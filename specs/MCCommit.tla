@@ -17,7 +17,7 @@ Table == [
     empty   |-> [keys |-> {1, 2}, live |-> {}, kill |-> {},
                  prog |-> << <<O("list", <<1, 2>>)>>, <<O("list", <<1>>)>>, <<O("del", <<2>>), O("read", <<2>>)>> >>],
     (* writes under a list, and a reader of both keys *)
-    under   |-> [keys |-> {1}, live |-> {1}, kill |-> {1},
+    under   |-> [keys |-> {1}, live |-> {1}, kill |-> {},
                  prog |-> << <<O("list", <<1>>)>>, <<O("put", <<1>>)>>, <<O("del", <<1>>)>>, <<O("read", <<1>>)>> >>],
     reads   |-> [keys |-> {1, 2}, live |-> {}, kill |-> {},
                  prog |-> << <<O("list", <<1, 2>>)>>, <<O("put", <<2>>)>>, <<O("read", <<1, 2>>)>>, <<O("read", <<2, 1>>)>> >>],
@@ -34,7 +34,7 @@ Table == [
     snap    |-> [keys |-> {1, 2}, live |-> {1}, kill |-> {},
                  prog |-> << <<O("list", <<1, 2>>)>>, <<O("put", <<1>>)>>, <<O("snap", <<1, 2, 1>>)>> >>],
     snaps   |-> [keys |-> {1, 2}, live |-> {1}, kill |-> {},
-                 prog |-> << <<O("list", <<1, 2>>)>>, <<O("snap", <<1, 2>>)>>, <<O("snap", <<1>>), O("put", <<1>>)>> >>],
+                 prog |-> << <<O("list", <<1, 2>>)>>, <<O("snap", <<1, 2>>)>>, <<O("snap", <<2, 1>>)>> >>],
     mine    |-> [keys |-> {1}, live |-> {1}, kill |-> {},
                  prog |-> << <<O("list", <<1>>)>>, <<O("put", <<1>>)>>, <<O("read", <<1>>), O("snap", <<1>>)>> >>],
     (* who saw a write, then missed a list: no snapshot may say the contrary *)
@@ -42,7 +42,8 @@ Table == [
                  prog |-> << <<O("list", <<1>>)>>, <<O("put", <<2>>)>>, <<O("read", <<2, 1>>)>>, <<O("snap", <<1, 2>>)>> >>],
     (* progress: whichever one thread stands still *)
     alive   |-> [keys |-> {1, 2}, live |-> {}, kill |-> {},
-                 prog |-> << <<O("list", <<1, 2>>)>>, <<O("listnew", <<1, 2>>)>>, <<O("put", <<1>>)>> >>],
+                 prog |-> << <<O("list", <<1, 2>>)>>, <<O("listnew", <<1>>)>>, <<O("put", <<1>>)>> >>],
+    (* planted: lists that install in different orders *)
     crossed |-> [keys |-> {1, 2}, live |-> {}, kill |-> {},
                  prog |-> << <<O("list", <<1, 2>>)>>, <<O("list", <<2, 1>>)>> >>]]
 S == Table[Scenario]

@@ -73,8 +73,11 @@ create(Name, Options) when is_atom(Name) ->
     case tsunami_options:new(Options) of
         {ok, #{named := Named, type := Type, protection := Protection, keypos := KeyPos, heir := Heir,
                read := Read, write := Write, counters := Counters, compressed := Compressed}} ->
-            anchor(Heir),
-            tsunami_nif:new(Name, Named, Type, Protection, KeyPos, Heir, Read, Write, Counters, Compressed);
+            tsunami_owner:new(Name, Named, Heir,
+                              fun(Heir1) ->
+                                      tsunami_nif:new(Name, Named, Type, Protection, KeyPos, Heir1, Read, Write,
+                                                      Counters, Compressed)
+                              end);
         error ->
             badarg(none)
     end;
@@ -84,13 +87,13 @@ create(_Name, _Options) ->
 ?DOC("Deletes a table. Takes the same short time whatever the table holds: its memory is given back behind.").
 -spec delete(table()) -> true.
 delete(Table) ->
-    ?FACE([Table], tsunami_nif:delete(Table)).
+    ?FACE([Table], tsunami_owner:deleted(tsunami_nif:delete(Table))).
 
 ?DOC("Gives a table another name, which must be free if the table is a `named_table`. Answers as `new/2`: the name, or the "
      "reference of a table that is not found by its name.").
 -spec rename(table(), Name :: atom()) -> table().
 rename(Table, Name) ->
-    ?FACE([Table, Name], tsunami_nif:rename(Table, Name)).
+    ?FACE([Table, Name], tsunami_owner:renamed(tsunami_nif:rename(Table, Name))).
 
 ?DOC("The reference of a named table, or `undefined`. Through it the table is found also when renamed, "
      "and no other table of the same name ever is.").
@@ -139,16 +142,13 @@ set(Table, Options) ->
             end
     end.
 
-set_one(Table, {heir, Heir}) -> anchor(Heir), tsunami_nif:setopts_heir(Table, Heir);
+set_one(Table, {heir, Heir}) -> tsunami_owner:set_heir(Table, Heir);
 set_one(Table, {protection, Protection}) -> tsunami_nif:setopts_protection(Table, Protection).
-
-anchor(none) -> ok;
-anchor({_Pid, _Data}) -> tsunami_owner:anchor().
 
 ?DOC("Makes another process of this node the owner, and sends it `{'ETS-TRANSFER', Table, FromPid, Data}`. Only the owner can.").
 -spec give_away(table(), pid(), Data :: term()) -> true.
 give_away(Table, Pid, Data) ->
-    ?FACE([Table, Pid, Data], tsunami_nif:give_away(Table, Pid, Data)).
+    ?FACE([Table, Pid, Data], tsunami_owner:deleted(tsunami_nif:give_away(Table, Pid, Data))).
 
 ?DOC("Fixes a table for the calling process, or ends that. While a table of another type than `ordered_set` is fixed, "
      "`next/2` works from keys that are deleted meanwhile. A traversal is exact without it too. Counts; "

@@ -19,7 +19,7 @@
          update_element/3, update_element/4]).
 -export([first/1, last/1, next/2, prev/2, first_lookup/1, last_lookup/1, next_lookup/2,
          prev_lookup/2, slot/2, objects/5]).
--export([anchored/0, anchor/1]).
+-export([anchor/1, unanchor/1]).
 -export([stats/0, sync/0]).
 
 -on_load(load/0).
@@ -137,8 +137,8 @@ slot(_T, _I) -> ?STUB.
 objects(_T, _Cursor, _Direction, _Max, _Acc) -> ?STUB.
 
 %% For tsunami_owner.
-anchored() -> ?STUB.
-anchor(_Pid) -> ?STUB.
+anchor(_T) -> ?STUB.
+unanchor(_T) -> ?STUB.
 
 %% For tests and for people: counters of the engine; wait until all that was deleted has been freed.
 stats() -> ?STUB.

@@ -1,46 +1,101 @@
-%% tsunami_owner: anchors, which tell of a process's end as early as ets does.
+%% tsunami_owner: anchors, by which an heir hears of its table before it hears of the owner's death.
 %%
-%% The VM frees the ets tables of a dying process before its links and monitors fire, and sends ETS-TRANSFER then; a
-%% monitor of our own fires after both. So a process whose tables have heirs owns a small ets table, made with the first of
-%% them, that holds a reference of the library's: freeing it is the sign to hand its tables over.
+%% The VM frees the ets tables of a dying process, and sends ETS-TRANSFER to their heirs, before its links and monitors fire.
+%% No code of ours runs as early: a monitor of the library fires after the links, and the destructor of a resource
+%% that is kept in an ets table is put off by the VM till later. So a table with an heir has an anchor, an empty ets table with the
+%% same owner, heir and name, and the VM sends the message for us. That it leads to our table: a named table is found
+%% by its name, and a table that is born with an heir has its anchor's tid for its own tid.
 %%
-%% The reference must be nowhere else, or the sign comes late: a helper makes it, stores it, and collects its own garbage before it
-%% answers.
+%% Without an anchor are unnamed tables that get their heir later, tables that were given away, and named ones whose name an
+%% ets table has: the library then sends the message itself, and the heir may hear of the owner's death first.
 -module(tsunami_owner).
 
 -include("tsunami_doc.hrl").
-?MODULEDOC("Anchors of processes whose tables have heirs.").
+?MODULEDOC("Anchors of tables with heirs.").
 
--export([anchor/0]).
+-export([new/4, set_heir/2, deleted/1, renamed/1]).
 
-?DOC("Sees to it that the calling process has its anchor. Cheap if it has. Best effort: without it the heir gets its table all "
-     "the same, only that it may hear of the owner's end from a link or a monitor first.").
--spec anchor() -> ok.
-anchor() ->
-    case tsunami_nif:anchored() of
-        true -> ok;
-        false -> drop()
-    end.
+-type heir() :: none | {pid(), Data :: term()}.
+-type anchored() :: heir() | {pid(), Data :: term(), Anchor :: ets:table()}.
 
-%% Public, for the helper has to write to it; it is known to these two alone.
-drop() ->
-    Owner = self(),
-    Anchors = ets:new(tsunami_anchor, [public]),
-    {Helper, Monitor} =
-        spawn_opt(fun() ->
-                          store(Anchors, Owner),
-                          erlang:garbage_collect(),
-                          exit(stored)
-                  end,
-                  [monitor, {priority, high}]),
-    receive
-        {'DOWN', Monitor, process, Helper, _Reason} -> ok
-    end.
-
-%% A function of its own, so that nothing is left on the stack of whoever collects the garbage.
-store(Anchors, Owner) ->
+?DOC("Makes an anchor if there is an heir, and calls `New` with it.").
+-spec new(atom(), boolean(), heir(), fun((anchored()) -> Table)) -> Table.
+new(_Name, _Named, none, New) ->
+    New(none);
+new(Name, Named, Heir, New) ->
+    %% A process is killed where it is scheduled out. With a fresh time slice that is not between the two tables, or the VM would
+    %% send an heir an anchor without a table.
+    erlang:yield(),
+    Anchored = drop(Name, Named, Heir),
     try
-        ets:insert(Anchors, {anchor, tsunami_nif:anchor(Owner)})
+        New(Anchored)
     catch
-        error:_ -> false        % the owner has died meanwhile
+        Class:Reason:Stack ->
+            lift(Anchored),
+            erlang:raise(Class, Reason, Stack)
+    end.
+
+?DOC("Changes the heir of a table of the calling process, and its anchor's.").
+-spec set_heir(tsunami:table(), heir()) -> true.
+set_heir(Table, Heir) ->
+    case {tsunami_nif:anchor(Table), Heir} of
+        {none, none} ->
+            tsunami_nif:setopts_heir(Table, none);
+        {none, _} ->
+            case tsunami_nif:info(Table, named_table) of
+                true ->
+                    new(tsunami_nif:info(Table, name), true, Heir,
+                        fun(Anchored) -> tsunami_nif:setopts_heir(Table, Anchored) end);
+                _ ->
+                    tsunami_nif:setopts_heir(Table, Heir)
+            end;
+        {Anchor, none} ->
+            delete(Anchor),
+            tsunami_nif:setopts_heir(Table, none);
+        {Anchor, {Pid, Data}} ->
+            try ets:setopts(Anchor, {heir, Pid, Data}) of
+                true -> tsunami_nif:setopts_heir(Table, {Pid, Data, Anchor})
+            catch
+                error:badarg -> tsunami_nif:setopts_heir(Table, Heir)
+            end
+    end.
+
+?DOC("What the library answered; the anchor of a table that is gone, or given away, goes too.").
+-spec deleted(Answer | {anchor, ets:table(), Answer}) -> Answer.
+deleted(true) ->
+    true;
+deleted({anchor, Anchor, Answer}) ->
+    delete(Anchor),
+    Answer.
+
+?DOC("What the library answered; the anchor of a named table gets the new name too, if ets has it free.").
+-spec renamed(Answer | {anchor, ets:table(), Answer}) -> Answer.
+renamed({anchor, Anchor, Name}) ->
+    try
+        ets:rename(Anchor, Name)
+    catch
+        error:badarg ->
+            _ = catch tsunami_nif:unanchor(Name),
+            delete(Anchor)
+    end,
+    Name;
+renamed(Answer) ->
+    Answer.
+
+%% Public, for whoever may delete the table has to delete this one.
+drop(Name, Named, {Pid, Data} = Heir) ->
+    try
+        {Pid, Data, ets:new(Name, [public, {heir, Pid, Data} | [named_table || Named]])}
+    catch
+        error:_ -> Heir
+    end.
+
+lift({_Pid, _Data, Anchor}) -> delete(Anchor);
+lift(_) -> true.
+
+delete(Anchor) ->
+    try
+        ets:delete(Anchor)
+    catch
+        error:badarg -> true
     end.

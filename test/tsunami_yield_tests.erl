@@ -47,7 +47,8 @@ steps(Kind) ->
 watched(Name, Fun) ->
     Self = self(),
     erlang:system_monitor(Self, [{long_schedule, 20}]),
-    {Pid, Ref} = spawn_monitor(fun() -> Fun(), ok end),
+    %% A heap so large that garbage collection, which no slices help, has nothing to do.
+    {Pid, Ref} = spawn_opt(fun() -> Fun(), ok end, [monitor, {min_heap_size, 20000000}]),
     receive {'DOWN', Ref, process, Pid, normal} -> ok end,
     erlang:system_monitor(undefined),
     {Name, lists:max([0 | reports(Pid)])}.

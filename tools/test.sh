@@ -40,6 +40,8 @@ if [ "$built" = yes ] && find lib -name '*.ex' 2>/dev/null | grep -q . && find t
     suite "exunit" tools/run_exunit.sh
 fi
 
+if [ -f bench/run.sh ]; then suite "the bench sees a planted loss" bench/run.sh --selftest; fi
+
 echo
 tools/coverage.sh "$BUILD/test" total
 echo "$suites suites in $(($(date +%s) - start)) s"

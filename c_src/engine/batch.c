@@ -1,8 +1,8 @@
 /* batch.c: many objects, all or nothing: sort by key, install, commit, settle; each in slices.
  *
- *     ADDING -> SORTING -> INSTALLING -> SETTLING -> OVER        all are in
- *                              |
- *                              +------> UNDOING  -> OVER        a key was there, or it was given up
+ *     ADDING -> SORTING -> FILLING -> INSTALLING -> SETTLING -> OVER     all are in
+ *                                         |
+ *                                         +------> UNDOING  -> OVER     a key was there, or it was given up
  */
 #include <string.h>
 
@@ -19,7 +19,7 @@ struct item {
     tsu_record *record;
 };
 
-enum phase { ADDING, SORTING, INSTALLING, SETTLING, UNDOING, OVER };
+enum phase { ADDING, SORTING, FILLING, INSTALLING, SETTLING, UNDOING, OVER };
 
 struct tsu_batch {
     tsu_table_type       type;
@@ -41,8 +41,9 @@ struct tsu_batch {
     tsu_commit_record   *commit;
     size_t               commit_bytes;
     size_t               cursor;
+    size_t               keys, first;    /* filling: commit items made; where the present key began */
     tsu_group           *group;          /* exact: made and not yet used */
-    int64_t              objects, bytes, handles;        /* exact: what has been installed */
+    int64_t              objects, bytes, handles;        /* not counted yet: installed (bags), settled (sets) */
 };
 
 /* --- filling ---------------------------------------------------------------------------- */
@@ -208,9 +209,13 @@ static tsu_status sort_run(tsu_batch *b, size_t *budget)
         b->spare_room = b->room;
     }
     if (!(b->type == TSU_ORDERED_SET ? sort_merge(b, budget) : sort_spread(b, budget))) return TSU_AGAIN;
-    tsu_env_free(b->spare, b->spare_room * sizeof *b->spare);
-    b->spare = NULL;
     return TSU_OK;
+}
+
+/* The size has to agree with the contents from the commit on, whoever brings it about; bytes may follow. */
+static void count_committed(tsu_thread *self, tsu_commit_record *record, uint64_t vacant)
+{
+    if (!record->exact) tsu_tally_add(self, record->context, (int64_t)vacant, 0, 0);
 }
 
 /* --- the commit ---------------------------------------------------------------------------------- */
@@ -220,32 +225,35 @@ static bool same_key(const tsu_batch *b, size_t i)
     return i + 1 < b->count && item_compare(b, &b->items[i], &b->items[i + 1]) == 0;
 }
 
-/* In a set the last object of a key is the one that counts. */
-static void commit_fill(tsu_thread *self, tsu_batch *b)
+static void commit_item(tsu_thread *self, tsu_batch *b, size_t i)
 {
-    bool   bag = b->type >= TSU_BAG;
-    size_t i, keys = 0, first = 0;
+    tsu_record             *r = b->items[i].record;
+    struct tsu_commit_item *item = &b->commit->items[b->keys++];
 
-    for (i = 0; i < b->count; i++) {
-        bool                    more = same_key(b, i);
-        struct tsu_commit_item *item = &b->commit->items[keys];
+    memset(item, 0, sizeof *item);
+    item->entry.commit = &b->commit->commit;
+    item->entry.word = tsu_record_word(r);
+    item->mark = b->items[i].mark;
+    item->first = (uint32_t)b->first;
+    if (b->type >= TSU_BAG) tsu_store_relaxed(&item->entry.under, tsu_stamp(self));
+    else tsu_store_relaxed(&r->version.header, (uint64_t)(uintptr_t)&item->entry | TSU_HEADER_ENTRY);
+    b->first = i + 1;
+}
 
-        if (more && !bag) {
-            tsu_record_destroy(self, b->items[i].record);
-            b->items[i].record = NULL;
+/* An item for each key. In a set the last object of a key is the one that counts. */
+static bool fill_run(tsu_thread *self, tsu_batch *b, size_t *budget)
+{
+    for (; b->cursor < b->count; b->cursor++, --*budget) {
+        if (*budget == 0) return false;
+        if (!same_key(b, b->cursor)) {
+            commit_item(self, b, b->cursor);
+        } else if (b->type < TSU_BAG) {
+            tsu_record_destroy(self, b->items[b->cursor].record);
+            b->items[b->cursor].record = NULL;
         }
-        if (more) continue;
-        memset(item, 0, sizeof *item);
-        item->entry.commit = &b->commit->commit;
-        item->entry.word = tsu_record_word(b->items[i].record);
-        item->mark = b->items[i].mark;
-        item->first = (uint32_t)first;
-        if (bag) tsu_store_relaxed(&item->entry.under, tsu_stamp(self));
-        else tsu_store_relaxed(&b->items[i].record->version.header, (uint64_t)(uintptr_t)&item->entry | TSU_HEADER_ENTRY);
-        first = i + 1;
-        keys++;
     }
-    b->commit->count = keys;
+    b->commit->count = b->keys;
+    return true;
 }
 
 static size_t item_last(const tsu_batch *b, size_t key)
@@ -364,7 +372,8 @@ static tsu_status install_bags(tsu_thread *self, tsu_batch *b, size_t *budget)
         install_count(b, b->cursor);
         if (b->group != NULL && in.edit.put == tsu_group_word(b->group)) b->group = NULL;
     }
-    tsu_commit_decide(&r->commit);
+    if (tsu_commit_decide(self, r)) tsu_tally_add(self, b->contents, b->objects, b->bytes, b->handles);
+    b->objects = b->bytes = b->handles = 0;
     return TSU_OK;
 }
 
@@ -380,7 +389,8 @@ static void settle_set(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *i
         handles -= handle_weight(tsu_version_newest(under));
         bytes -= (int64_t)tsu_version_retire(self, under);
     }
-    tsu_tally_add(self, b->contents, objects, bytes, handles);
+    b->objects += objects;
+    tsu_tally_add(self, b->contents, 0, bytes, handles);
     if (!tsu_version_settle(item->entry.word, ts)) (void)tsu_version_retire(self, item->entry.word);
 }
 
@@ -402,13 +412,13 @@ static bool settle_run(tsu_thread *self, tsu_batch *b, size_t *budget)
 {
     uint64_t ts = tsu_load_acquire(&b->commit->commit.state) >> TSU_COMMIT_TS_SHIFT;
 
-    tsu_tally_add(self, b->contents, b->objects, b->bytes, b->handles);
-    b->objects = b->bytes = b->handles = 0;
     for (; b->cursor < b->commit->count; b->cursor++, --*budget) {
         if (*budget == 0) return false;
         if (b->type >= TSU_BAG) settle_bag(self, b, b->cursor, ts);
         else settle_set(self, b, &b->commit->items[b->cursor], ts);
     }
+    /* keys that were written under the commit, or deleted there, were counted by those writers too */
+    if (b->type < TSU_BAG) tsu_tally_add(self, b->contents, b->objects - (int64_t)tsu_commit_vacant(b->commit), 0, 0);
     return true;
 }
 
@@ -455,15 +465,15 @@ static void reference_drop(tsu_thread *self, void *memory, size_t bytes)
     tsu_contents_unreference(self, memory);
 }
 
-static void batch_over(tsu_thread *self, tsu_batch *b)
+/* Not before the batch is destroyed: for a long one by the reaper, as giving back many pages takes the system a while. */
+static void batch_free(tsu_thread *self, tsu_batch *b)
 {
     if (b->commit != NULL) tsu_retire(self, b->commit, b->commit_bytes, commit_free);
-    b->commit = NULL;
-    if (b->contents != NULL) tsu_retire(self, b->contents, 0, reference_drop);
-    b->contents = NULL;
+    tsu_retire(self, b->contents, 0, reference_drop);
     if (b->group != NULL) tsu_group_destroy(self, b->group);
-    b->group = NULL;
-    b->phase = OVER;
+    tsu_env_free(b->items, b->room * sizeof *b->items);
+    tsu_env_free(b->spare, b->spare_room * sizeof *b->spare);
+    tsu_slab_free(self, b, sizeof *b);
 }
 
 /* --- running ---------------------------------------------------------------------------------------- */
@@ -496,13 +506,20 @@ static tsu_status step(tsu_thread *self, tsu_batch *b, size_t *budget)
         b->commit = tsu_commit_create(b->contents->kind, b->contents->root, b->keypos, b->new_only,
                                       b->type >= TSU_BAG, b->count);
         if (b->commit == NULL) return TSU_NOMEM;
-        commit_fill(self, b);
+        b->commit->committed = count_committed;
+        b->commit->context = b->contents;
+        b->cursor = 0;
+        b->phase = FILLING;
+        return TSU_OK;
+    case FILLING:
+        if (!fill_run(self, b, budget)) return TSU_AGAIN;
+        b->cursor = 0;
         b->phase = INSTALLING;
         return TSU_OK;
     case INSTALLING:
         status = install_run(self, b, budget);
         if (status == TSU_AGAIN) return status;
-        if (status == TSU_OK && tsu_commit_decide(&b->commit->commit)) {
+        if (status == TSU_OK && tsu_commit_decide(self, b->commit)) {
             b->phase = SETTLING;
             b->outcome = TSU_OK;
             b->cursor = 0;
@@ -512,11 +529,11 @@ static tsu_status step(tsu_thread *self, tsu_batch *b, size_t *budget)
         return TSU_OK;
     case SETTLING:
         if (!settle_run(self, b, budget)) return TSU_AGAIN;
-        batch_over(self, b);
+        b->phase = OVER;
         return TSU_OK;
     case UNDOING:
         if (!undo_run(self, b, budget)) return TSU_AGAIN;
-        batch_over(self, b);
+        b->phase = OVER;
         return TSU_OK;
     case OVER: break;
     }
@@ -544,18 +561,16 @@ bool tsu_batch_finish(tsu_thread *self, tsu_batch *b, size_t budget)
             b->cursor = 0;
         }
     }
-    if (b->phase == ADDING || b->phase == SORTING) {
+    if (b->phase <= FILLING) {
         while (b->count > 0 && budget-- > 0) {
             /* whatever sorting was at, this array still has all of them */
             tsu_record_destroy(self, b->items[--b->count].record);
         }
         if (b->count > 0) return false;
-        batch_over(self, b);
+        b->phase = OVER;
     }
     if (b->phase != OVER && step(self, b, &budget) != TSU_OK) return false;
-    tsu_env_free(b->items, b->room * sizeof *b->items);
-    tsu_env_free(b->spare, b->spare_room * sizeof *b->spare);
-    tsu_slab_free(self, b, sizeof *b);
+    batch_free(self, b);
     return true;
 }
 
@@ -563,7 +578,7 @@ void tsu_batch_destroy(tsu_thread *self, tsu_batch *b)
 {
     if (b == NULL) return;
     tsu_pin(self);
-    if (b->count <= BATCH_AT_ONCE || b->phase == OVER) {
+    if (b->count <= BATCH_AT_ONCE) {
         while (!tsu_batch_finish(self, b, BATCH_AT_ONCE)) {}
     } else {
         tsu_reaper_put_batch(b);

@@ -102,7 +102,10 @@ static inline tsu_status tsu_key_read(tsu_key_arg *k, ErlNifEnv *env, ERL_NIF_TE
     return s;
 }
 
-static inline void tsu_key_done(tsu_key_arg *k) { tsu_writer_deinit(&k->w); }
+static inline void tsu_key_done(tsu_key_arg *k)
+{
+    if (TSU_UNLIKELY(k->w.bytes != k->buffer || k->w.handles != NULL)) tsu_writer_deinit(&k->w);
+}
 
 /* An object for a table with that keypos. BADARG: no tuple, or too short. Its handles are the writer's until
  * they are given away. On error nothing has to be let go of. */

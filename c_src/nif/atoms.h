@@ -33,6 +33,9 @@
 TSU_ATOMS(TSU_ATOM_DECLARE)
 #undef TSU_ATOM_DECLARE
 
+/* The empty list. */
+extern ERL_NIF_TERM tsu_nil;
+
 /* Makes them all. */
 void tsu_atoms_load(ErlNifEnv *env);
 

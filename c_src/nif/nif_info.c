@@ -10,8 +10,7 @@ static ERL_NIF_TERM heir_item(tsu_call *c)
 {
     ErlNifPid heir = { .pid = (ERL_NIF_TERM)tsu_load_acquire(&c->live->heir) };
 
-    if (heir.pid == 0 || !enif_is_process_alive(c->env, &heir)) return tsu_atom_none;
-    return enif_make_pid(c->env, &heir);
+    return heir.pid == 0 ? tsu_atom_none : enif_make_pid(c->env, &heir);
 }
 
 static ERL_NIF_TERM type_item(const tsu_live *live)
@@ -119,7 +118,7 @@ static bool item(tsu_call *c, ERL_NIF_TERM name, ERL_NIF_TERM *out)
     else if (name == tsu_atom_safe_fixed) *out = safe_fixed_item(c, false);
     else if (name == tsu_atom_safe_fixed_monotonic_time) *out = safe_fixed_item(c, true);
     else if (name == tsu_atom_stats) *out = stats_item(c);
-    else if (name == tsu_atom_binary) *out = enif_make_list(env, 0);     /* none are the VM's */
+    else if (name == tsu_atom_binary) *out = tsu_nil;     /* none are the VM's */
     else return false;
     return true;
 }
@@ -149,7 +148,7 @@ TSU_NIF(tsu_nif_info_all)
         &tsu_atom_type, &tsu_atom_keypos, &tsu_atom_protection
     };
     tsu_call     c;
-    ERL_NIF_TERM list = enif_make_list(env, 0), value;
+    ERL_NIF_TERM list = tsu_nil, value;
     size_t       i;
 
     (void)argc;

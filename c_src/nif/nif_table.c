@@ -94,14 +94,16 @@ static ERL_NIF_TERM with_anchor(ErlNifEnv *env, ERL_NIF_TERM anchor, ERL_NIF_TER
 
 TSU_NIF(tsu_nif_delete_table)
 {
-    tsu_call c;
-    bool     mine;
+    tsu_call     c;
+    ERL_NIF_TERM anchor;
+    bool         mine;
 
     (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
+    anchor = anchor_of(env, c.live);
     mine = tsu_registry_bury(c.self, c.live);
     tsu_call_end(&c);
-    return mine ? tsu_atom_true : tsu_reply_badarg(env, tsu_atom_id);
+    return mine ? with_anchor(env, anchor, tsu_atom_true) : tsu_reply_badarg(env, tsu_atom_id);
 }
 
 TSU_NIF(tsu_nif_rename)
@@ -144,7 +146,7 @@ TSU_NIF(tsu_nif_all)
     tsu_slice    slice = tsu_slice_begin();
     tsu_thread  *self = tsu_thread_self();
     ErlNifUInt64 position = 0;
-    ERL_NIF_TERM list = enif_make_list(env, 0), rest[2];
+    ERL_NIF_TERM list = tsu_nil, rest[2];
     bool         done;
 
     if (self == NULL) return tsu_reply_limit(env);

@@ -171,7 +171,6 @@ void tsu_process_unheir_locked(tsu_live *live)
     else live->heir_process->heir_of = live->heir_next;
     if (live->heir_next != NULL) live->heir_next->heir_prev = live->heir_prev;
     live->heir_process = NULL;
-    tsu_store_release(&live->heir, 0);
 }
 
 bool tsu_process_heir_waits_locked(ErlNifEnv *env, const tsu_live *live)
@@ -249,6 +248,7 @@ tsu_status tsu_registry_heir(ErlNifEnv *env, tsu_live *live, const ErlNifPid *he
         tsu_process_unheir_locked(live);
         old = live->heir_data;
         live->heir_data = NULL;
+        tsu_store_release(&live->heir, 0);
         if (process != NULL) {
             live->heir_process = process;
             live->heir_prev = NULL;
@@ -365,7 +365,7 @@ bool tsu_registry_fixations(ErlNifEnv *env, tsu_live *live, int64_t *monotonic, 
     fixed = live->fixations != NULL;
     *monotonic = live->fixed_monotonic;
     *system = live->fixed_system;
-    *list = enif_make_list(env, 0);
+    *list = tsu_nil;
     for (f = live->fixations; f != NULL; f = f->live_next) {
         ERL_NIF_TERM pair = enif_make_tuple2(env, enif_make_pid(env, &f->process->pid),
                                              enif_make_uint64(env, f->count));
@@ -414,6 +414,7 @@ static bool estate_settle_one(ErlNifEnv *env, tsu_thread *self, tsu_process *pro
     return true;
 }
 
+/* As in ets, info goes on showing an heir that has died; but nobody inherits, whoever gets its pid. */
 static bool heritage_drop_one(tsu_process *process)
 {
     tsu_live *live;

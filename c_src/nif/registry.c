@@ -361,17 +361,20 @@ static void live_free(tsu_thread *self, void *memory, size_t bytes)
     tsu_live *live = memory;
 
     (void)self;
+    (void)bytes;
     enif_release_resource(live->handle);
     if (live->tid_env != NULL) enif_free_env(live->tid_env);
-    tsu_env_free(live, bytes);
+    tsu_env_free(live, sizeof *live);
 }
+
+#define ENV_BYTES 2048u      /* about what an environment takes */
 
 void tsu_live_finish(tsu_thread *self, tsu_live *live)
 {
     tsu_table_destroy(self, live->table);
     tsu_gift_release(live->heir_data);
     live->heir_data = NULL;
-    tsu_retire(self, live, sizeof *live, live_free);           /* R2 */
+    tsu_retire(self, live, sizeof *live + (live->tid_env != NULL ? ENV_BYTES : 0), live_free);      /* R2 */
 }
 
 bool tsu_registry_bury(tsu_thread *self, tsu_live *live)

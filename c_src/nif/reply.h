@@ -30,7 +30,7 @@ typedef struct tsu_reply_list {
 
 static inline tsu_reply_list tsu_reply_list_begin(ErlNifEnv *env)
 {
-    return (tsu_reply_list){ .env = env, .list = enif_make_list(env, 0) };
+    return (tsu_reply_list){ .env = env, .list = tsu_nil };
 }
 
 /* A tsu_object_fn; `ctx` is the list. Stops when short of memory. */

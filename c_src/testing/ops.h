@@ -48,12 +48,16 @@ static inline void answer_print(const char *title, const answer *a)
     printf("\n");
 }
 
+/* Keys from here on are there for the table's size alone: answers leave them out. */
+#define OP_KEYS_UNSEEN 1000
+
 static inline bool answer_collect(void *ctx, const uint8_t *object)
 {
     answer       *a = ctx;
     model_object *o;
     int           variant;
 
+    if (object_key_of(object, &variant) >= OP_KEYS_UNSEEN) return true;
     CHECK(a->count < MODEL_OBJECTS_MAX);
     o = &a->objects[a->count++];
     o->key = (int32_t)object_key_of(object, &variant);

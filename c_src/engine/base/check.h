@@ -22,6 +22,13 @@
 #define DCHECK(cond) do { (void)sizeof(cond); } while (0)
 #endif
 
+/* A fault put in on purpose, to see a test find it (c_src/testing/plants.sh). */
+#ifdef TSU_PLANT
+#define PLANTED(n) (TSU_PLANT == (n))
+#else
+#define PLANTED(n) false
+#endif
+
 #define UNREACHABLE() tsu_env_abort(__FILE__, __LINE__, "unreachable")
 
 #endif

@@ -275,8 +275,8 @@ void tsu_env_abort(const char *file, int line, const char *what)
 }
 
 #ifdef TSU_RACE_DELAYS
-/* Loses the processor at about one point in 64, for a while at one in 4096. */
-void tsu_env_race_point(void)
+/* Loses the processor at about one point in 64, for a while at one in 4096. A test may bring another. */
+__attribute__((weak)) void tsu_env_race_point(void)
 {
     static _Thread_local uint64_t x;
 

@@ -49,7 +49,9 @@
 #ifndef TSU_LEAF_KEYS_MAX
 #define TSU_LEAF_KEYS_MAX  80          /* blocks of 640 bytes, contents of 768: whole classes of the slab */
 #endif
+#ifndef TSU_INNER_KEYS_MAX
 #define TSU_INNER_KEYS_MAX 96
+#endif
 #define TSU_LEVELS_MAX     24
 #define TSU_RUN_MIN        8          /* neighbouring inserts in a row that make a split go by position */
 _Static_assert(2 * TSU_LEAF_KEYS_MAX + 2 < 255, "cell numbers and counts are bytes, also after a merge");

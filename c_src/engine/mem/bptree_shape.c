@@ -270,8 +270,8 @@ static tsu_status mark(tsu_kit *kit, tsu_tnode *node, tsu_content **out)
     return TSU_OK;
 }
 
-/* x and r, neighbours, as one content. */
-static tsu_content *leaf_union(tsu_kit *kit, const tsu_content *x, const tsu_content *r)
+/* x and r, neighbours, as one content. Not inlined: its caller may stand on the stack once for each level. */
+static __attribute__((noinline)) tsu_content *leaf_union(tsu_kit *kit, const tsu_content *x, const tsu_content *r)
 {
     tsu_leaf_entry entries[512];
     unsigned       n = tsu_leaf_gather(x, entries);
@@ -511,8 +511,9 @@ static void collapse(tsu_kit *kit, tsu_content *pc)
 void tsu_tree_shrink(tsu_kit *kit, const tsu_key *key)
 {
     unsigned level = 0;
+    bool     alone = false;      /* a node below had no sibling to merge with: its parent gets it one */
 
-    for (;;) {
+    for (unsigned turns = 0; turns < 2 * TSU_LEVELS_MAX; turns++) {
         tsu_tree_place p;
         tsu_content   *pc;
         unsigned       i, left;
@@ -530,8 +531,12 @@ void tsu_tree_shrink(tsu_kit *kit, const tsu_key *key)
         if (pc->count == 1) {
             if (p.node == &kit->root->node) {
                 collapse(kit, pc);
-                return;
+                if (!alone) return;
+                alone = false;
+                level = 0;
+                continue;
             }
+            alone = true;
             level++;
             continue;
         }
@@ -540,6 +545,11 @@ void tsu_tree_shrink(tsu_kit *kit, const tsu_key *key)
         if (!(i > 0 && merge_pair(kit, p.node, pc, i))) {
             if (i + 1u >= pc->count || tsu_node_content(p.node) != pc) return;
             if (!merge_pair(kit, p.node, pc, i + 1)) return;
+        }
+        if (alone) {
+            alone = false;
+            level = 0;
+            continue;
         }
         if (p.node == &kit->root->node ? left > 1 : left >= TSU_INNER_KEYS_MAX / 2) return;
         if (p.node != &kit->root->node) level++;

@@ -1,9 +1,12 @@
 /* bptree_test.c: the tree against a plain array, one thread at a time; threads stopped half way. */
+#include <pthread.h>
+
 #include "mem/bptree.h"
 #include "testing/harness.h"
 #include "testing/tree_tool.h"
 
 #define IDS_MAX 6000
+#define TWO_LEAVES 140       /* keys, in order: fill one leaf and begin another */
 
 /* The model: an array with the value of each key, -1 where there is none. */
 typedef struct model {
@@ -216,7 +219,7 @@ TEST(a_load_in_order_leaves_full_leaves)
 {
     tsu_thread    *self = setup();
     tsu_tree_shape shape;
-    uint32_t       n = 100000;
+    uint32_t       n = 50000;
     int64_t        had = -1;
 
     for (int descending = 0; descending < 2; descending++) {
@@ -242,7 +245,7 @@ TEST(a_tree_that_is_emptied_gives_its_memory_back)
     uint64_t       rng = tsu_test_seed();
     tsu_thread    *self = setup();
     tsu_tree_shape shape;
-    uint32_t       n = 50000;
+    uint32_t       n = 20000;
     int64_t        had = -1;
     uint32_t      *order = malloc(n * sizeof *order);
 
@@ -400,7 +403,6 @@ TEST(commits_show_all_or_nothing_while_keys_change_around_and_under_them)
         tool_style style = (tool_style)(round % TOOL_STYLES);
         tsu_root  *root = make(self);
         uint32_t   ids = round % 3 == 0 ? 20 : 500;
-        bool       overwritten[40];
 
         model_init(&m, ids);
         tsu_pin(self);
@@ -416,7 +418,6 @@ TEST(commits_show_all_or_nothing_while_keys_change_around_and_under_them)
             batch_begin(self, style, &b, &m, absent, 1000000 + times, &rng);
             for (uint32_t i = 0; i < b.count; i++) {
                 EXPECT(batch_install(self, root, style, &b, i));
-                overwritten[i] = false;
                 if (tsu_rand_below(&rng, 4) == 0) EXPECT(batch_install(self, root, style, &b, i));      /* a second helper */
                 EXPECT_EQ(tool_find(self, root, style, b.ids[i], 1), m.value[b.ids[i]]);
             }
@@ -442,7 +443,6 @@ TEST(commits_show_all_or_nothing_while_keys_change_around_and_under_them)
             for (uint32_t id = 0; id < ids; id++) EXPECT_EQ(tool_find(self, root, style, id, 1), m.value[id]);
             expect_walk(self, root, &m, style, ids, true, &rng);
             expect_sound(self, root);
-            (void)overwritten;
         }
         tsu_unpin(self);
         tool_destroy(self, root);
@@ -473,6 +473,7 @@ TEST(an_insert_that_demands_absence_meets_a_key_and_is_aborted)
     tool_destroy(self, root);
 }
 
+#ifdef TSU_DEBUG
 /* --- memory that runs out ---------------------------------------------------------------- */
 static bool oom_run(tsu_thread *self, long n, uint64_t seed)
 {
@@ -488,9 +489,9 @@ static bool oom_run(tsu_thread *self, long n, uint64_t seed)
         tsu_tree_fail_after = -1;
         return false;
     }
-    for (int op = 0; op < 4000; op++) {
+    for (int op = 0; op < 3000; op++) {
         uint32_t   id = (uint32_t)tsu_rand_below(&rng, 2000);
-        bool       remove = op > 2000 ? op % 8 != 0 : op % 8 == 0;
+        bool       remove = op > 1500 ? op % 8 != 0 : op % 8 == 0;
         tsu_status s;
 
         tsu_pin(self);
@@ -528,22 +529,31 @@ TEST(when_memory_runs_out_nothing_is_half_done)
     uint64_t    rng = tsu_test_seed();
     long        n;
 
-    for (n = 0; n < 10000; n += 1 + (long)tsu_rand_below(&rng, (uint64_t)n + 1) / 16)
+    for (n = 0; n < 10000; n += 1 + (long)tsu_rand_below(&rng, (uint64_t)n + 1) / 8)
         if (oom_run(self, n, tsu_test_seed() + (uint64_t)n)) break;
     EXPECT(n < 10000);
 }
 
 /* --- threads that stop half way -------------------------------------------------------------- */
-#ifdef TSU_DEBUG
 static tsu_word stop_now;            /* 1 + the step where the writer is to stop; 0: nowhere */
 static tsu_word stopped;
+static tsu_word stop_skip;           /* so many times it goes on */
+static tsu_word stop_for_good;       /* the thread ends there, unpinned */
 static _Thread_local bool stoppable;
 
 static void stop_hook(tsu_tree_step step)
 {
     if (!stoppable || tsu_load_seq(&stop_now) != (uint64_t)step + 1) return;
+    if (tsu_load_seq(&stop_skip) > 0) {
+        tsu_store_seq(&stop_skip, tsu_load_seq(&stop_skip) - 1);
+        return;
+    }
     stoppable = false;
     tsu_store_seq(&stopped, 1);
+    if (tsu_load_seq(&stop_for_good)) {
+        tsu_unpin(tsu_thread_self());
+        pthread_exit(NULL);
+    }
     while (tsu_load_seq(&stop_now) != 0) tsu_env_yield();
 }
 
@@ -621,6 +631,156 @@ TEST(a_writer_stopped_anywhere_blocks_no_reader_and_no_writer)
         }
     }
     tsu_tree_step_hook = NULL;
+}
+
+static void remove_all(void *arg)
+{
+    stop_job   *job = arg;
+    tsu_thread *self = tsu_thread_self();
+    int64_t     had = -1;
+
+    stoppable = true;
+    for (uint32_t id = 0; id < 4000; id++) {
+        tsu_pin(self);
+        (void)tool_remove(self, job->root, job->style, id, 0, &had);
+        tsu_unpin(self);
+    }
+}
+
+TEST(a_root_that_is_to_take_over_a_child_which_splits_takes_both)
+{
+    tsu_thread *self = setup();
+    int64_t     had = -1;
+
+    tsu_tree_step_hook = stop_hook;
+    for (int style = 0; style < TOOL_STYLES; style++) {
+        tsu_root      *root = make(self);
+        stop_job       job = {.root = root, .style = (tool_style)style};
+        tsu_env_thread thread;
+
+        tsu_pin(self);
+        for (uint32_t id = 0; id < 2 * TWO_LEAVES; id += 2) EXPECT_EQ(tool_put(self, root, job.style, id, 0, id, false, &had), TSU_OK);
+        tsu_unpin(self);
+        tsu_store_seq(&stopped, 0);
+        tsu_store_seq(&stop_skip, 1);                                 /* the merge of the two leaves */
+        tsu_store_seq(&stop_now, (uint64_t)TSU_TREE_FLAGGED + 1);     /* and then the root's with the only one */
+        REQUIRE(tsu_env_thread_start(&thread, remove_all, &job));
+        while (!tsu_load_seq(&stopped)) tsu_env_yield();
+        tsu_pin(self);
+        for (uint32_t id = 1; id < 4000; id += 2) {
+            EXPECT_EQ(tool_put(self, root, job.style, id, 0, id, false, &had), TSU_OK);
+            EXPECT_EQ(tool_find(self, root, job.style, id, 0), id);
+        }
+        for (uint32_t id = 1; id < 4000; id += 2) EXPECT_EQ(tool_find(self, root, job.style, id, 0), id);
+        tsu_unpin(self);
+        tsu_store_seq(&stop_now, 0);
+        tsu_env_thread_join(&thread);
+        expect_sound(self, root);
+        tool_destroy(self, root);
+    }
+    tsu_tree_step_hook = NULL;
+}
+
+static uint64_t released;
+static void release_and_count(tsu_thread *self, uint64_t word)
+{
+    released++;
+    tool_release(self, word);
+}
+
+TEST(a_tree_left_in_the_middle_of_a_merge_is_taken_apart_whole)
+{
+    static model m;
+    uint64_t     rng = tsu_test_seed();
+    tsu_thread  *self = setup();
+    int64_t      had = -1;
+
+    tsu_tree_step_hook = stop_hook;
+    tsu_store_seq(&stop_for_good, 1);
+    for (int round = 0; round < 24; round++) {
+        tsu_root      *root = make(self);
+        stop_job       job = {.root = root, .style = (tool_style)(round % TOOL_STYLES)};
+        tsu_env_thread thread;
+        uint64_t       left = 0;
+
+        model_init(&m, 4000);
+        tsu_pin(self);
+        for (uint32_t id = 0; id < 4000; id++) EXPECT_EQ(tool_put(self, root, job.style, id, 0, id, false, &had), TSU_OK);
+        tsu_unpin(self);
+        tsu_store_seq(&stopped, 0);
+        tsu_store_seq(&stop_skip, tsu_rand_below(&rng, 20));
+        tsu_store_seq(&stop_now, (uint64_t)TSU_TREE_FLAGGED + 1 + (uint64_t)(round % 3));
+        REQUIRE(tsu_env_thread_start(&thread, remove_all, &job));
+        tsu_env_thread_join(&thread);
+        EXPECT(tsu_load_seq(&stopped));
+        tsu_pin(self);
+        for (uint32_t id = 0; id < 4000; id++) left += tool_find(self, root, job.style, id, 0) >= 0;
+        tsu_unpin(self);
+        EXPECT(left > 0);
+        tsu_ebr_drain(self);
+        released = 0;
+        while (!tsu_kind_tree.reap(self, root, 1 + tsu_rand_below(&rng, 500), release_and_count)) { }
+        EXPECT_EQ(released, left);
+    }
+    tsu_store_seq(&stop_for_good, 0);
+    tsu_store_seq(&stop_skip, 0);
+    tsu_store_seq(&stop_now, 0);
+    tsu_tree_step_hook = NULL;
+}
+
+typedef struct late_job {
+    tsu_root *root;
+    batch    *b;
+} late_job;
+
+static void late_helper(void *arg)
+{
+    late_job           *job = arg;
+    tsu_thread         *self = tsu_thread_self();
+    tsu_install_outcome outcome;
+    tsu_commit         *other;
+    uint8_t             buffer[128];
+    tsu_key             key = tool_key(TOOL_INTS, job->b->ids[0], 0, buffer);
+
+    stoppable = true;
+    tsu_pin(self);
+    EXPECT_EQ(tsu_kind_tree.install(self, job->root, &key, &job->b->entries[0], &outcome, &other), TSU_OK);
+    EXPECT_EQ(outcome, TSU_INSTALL_STOP);
+    EXPECT_EQ(tsu_kind_tree.peek(self, job->root, &key), 0);
+    tsu_unpin(self);
+}
+
+TEST(a_helper_who_shows_an_aborted_version_again_hides_it)
+{
+    tsu_thread    *self = setup();
+    tsu_root      *root = make(self);
+    batch          b = {.count = 1, .ids = {5}};
+    late_job       job = {.root = root, .b = &b};
+    tsu_env_thread thread;
+    uint8_t        buffer[128];
+    tsu_key        key = tool_key(TOOL_INTS, 5, 0, buffer);
+
+    b.entries[0].commit = &b.commit;
+    b.entries[0].word = tool_record(self, TOOL_INTS, 5, 0, 78);
+    tsu_store_relaxed(&tsu_cell_version(b.entries[0].word)->header, (uint64_t)(uintptr_t)&b.entries[0] | TSU_HEADER_ENTRY);
+    tsu_tree_step_hook = stop_hook;
+    tsu_store_seq(&stopped, 0);
+    tsu_store_seq(&stop_now, (uint64_t)TSU_TREE_CLAIMED + 1);
+    REQUIRE(tsu_env_thread_start(&thread, late_helper, &job));
+    while (!tsu_load_seq(&stopped)) tsu_env_yield();
+    tsu_store_seq(&b.commit.state, TSU_COMMIT_ABORTED);
+    tsu_pin(self);
+    tsu_kind_tree.restore(self, root, &key, &b.entries[0]);
+    tsu_unpin(self);
+    tsu_store_seq(&stop_now, 0);
+    tsu_env_thread_join(&thread);
+    tsu_tree_step_hook = NULL;
+    tsu_pin(self);
+    EXPECT_EQ(tsu_kind_tree.peek(self, root, &key), 0);
+    expect_sound(self, root);
+    tsu_unpin(self);
+    tool_release(self, b.entries[0].word);
+    tool_destroy(self, root);
 }
 #endif
 

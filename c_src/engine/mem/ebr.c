@@ -143,7 +143,7 @@ static size_t limbo_free(tsu_thread *self, tsu_thread *of, size_t budget)
         }
         struct piece *p = &l->pieces[l->first];
 
-        if (p->epoch + 3 > safe) break;                       /* E2 */
+        if (p->epoch + (PLANTED(3) ? 1 : 3) > safe) break;                       /* E2 */
         l->first++;
         tsu_store_relaxed(&of->waiting_bytes, tsu_load_relaxed(&of->waiting_bytes) - p->bytes);
         p->fn(self, p->memory, p->bytes);

@@ -148,7 +148,7 @@ static bool bucket_freeze(tsu_thread *self, tsu_root *root, const struct hash_di
             left = HASH_SIDE_SLOTS;
             continue;
         }
-        if (!(w & TSU_CELL_FROZEN) && !tsu_cas(slot, &w, w | TSU_CELL_FROZEN)) continue;
+        if (!PLANTED(8) && !(w & TSU_CELL_FROZEN) && !tsu_cas(slot, &w, w | TSU_CELL_FROZEN)) continue;
         slot++;
         left--;
     }

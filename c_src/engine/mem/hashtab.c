@@ -70,7 +70,7 @@ void tsu_hash_complete(tsu_thread *self, struct tsu_root *root, const struct has
         uint64_t       tag = hash_tag(tsu_hashtab_mark(k, len), dir->level);
 
         /* w was read before ctl: if ctl still says so, w is the empty word that waits for this version (H2) */
-        if (tsu_load_acquire(&line->ctl) != ctl) return;
+        if (!PLANTED(1) && tsu_load_acquire(&line->ctl) != ctl) return;
         (void)tsu_cas(s.slot, &w, word | tag);
     }
     (void)tsu_cas(&line->ctl, &ctl, tsu_stamp(self) | CTL_IDLE);

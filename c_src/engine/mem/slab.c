@@ -37,8 +37,26 @@ void __asan_unpoison_memory_region(void const volatile *memory, size_t bytes);
 #ifdef TSU_DEBUG
 tsu_word tsu_slab_live;
 #define LIVE_ADD(bytes) tsu_count_add(&tsu_slab_live, bytes)
+static tsu_word fail_armed, fail_left;
+
+void tsu_slab_fail_after(long n)
+{
+    tsu_store_relaxed(&fail_left, n < 0 ? 0 : (uint64_t)n);
+    tsu_store_relaxed(&fail_armed, n >= 0);
+}
+
+static bool slab_refused(void)
+{
+    uint64_t left;
+
+    if (tsu_load_relaxed(&fail_armed) == 0) return false;
+    left = tsu_load_relaxed(&fail_left);
+    if (left > 0) tsu_store_relaxed(&fail_left, left - 1);
+    return left == 0;
+}
 #else
 #define LIVE_ADD(bytes) ((void)0)
+static inline bool slab_refused(void) { return false; }
 #endif
 
 /* A free piece holds the next one in its first word. */
@@ -361,6 +379,7 @@ void *tsu_slab_alloc(tsu_thread *self, size_t bytes)
     struct page     *p;
     void            *piece;
 
+    if (slab_refused()) return NULL;
     if (TSU_UNLIKELY(bytes > TSU_SLAB_BYTES_MAX)) return tsu_env_alloc(bytes);
     if (TSU_UNLIKELY(h == NULL)) return NULL;
     class = class_of(bytes);

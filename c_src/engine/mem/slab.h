@@ -34,6 +34,8 @@ typedef struct tsu_slab_stats { uint64_t bytes_held, bytes_pooled; } tsu_slab_st
 void tsu_slab_stats_get(tsu_slab_stats *out);
 
 #ifdef TSU_DEBUG
+/* Test hook: the next n allocations succeed and all after them fail; n < 0 turns it off. */
+void tsu_slab_fail_after(long n);
 extern tsu_word tsu_slab_live;        /* bytes of pieces that are out, as rounded: what a test finds leaks by */
 #endif
 

@@ -36,7 +36,7 @@ uint64_t tsu_cell_resolve_slow(uint64_t word)
         if ((h & TSU_HEADER_TAG) == TSU_HEADER_ENTRY) {
             tsu_entry *e = tsu_header_entry(h);
 
-            if (commit_tag(e->commit) != TSU_COMMIT_COMMITTED) {
+            if (commit_tag(e->commit) != TSU_COMMIT_COMMITTED && !PLANTED(9)) {
                 word = below(word, e);
                 continue;
             }
@@ -85,7 +85,7 @@ static enum descent descend(tsu_thread *self, tsu_word *cell, uint64_t seen, uin
         for (;;) {
             p->word = tsu_load_acquire(p->at);
             if (p->word & TSU_CELL_FROZEN) break;
-            if (p->entry == NULL && seen != 0 && bare(p->word) != bare(seen)) return AT_MOVED;
+            if (p->entry == NULL && !PLANTED(4) && seen != 0 && bare(p->word) != bare(seen)) return AT_MOVED;
             if (!tsu_cell_holds_version(p->word)) return AT_NOTHING;
 
             tsu_version *v = tsu_cell_version(p->word);
@@ -134,7 +134,7 @@ tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t seen, 
         edit->old = current;
         edit->verdict = edit->decide(edit, self, current);
         if (edit->verdict == TSU_EDIT_PUT) {
-            if (current == 0 && p.entry->commit->demands_absent) {
+            if (current == 0 && p.entry->commit->demands_absent && !PLANTED(7)) {
                 /* whoever puts something under it would make insert_new lie */
                 edit->blocked = p.entry->commit;
                 return TSU_CELL_BLOCKED;
@@ -163,7 +163,7 @@ tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t 
 
         if (cell != NULL && tsu_cell_holds_version(c)
             && tsu_cell_version(c) == tsu_cell_version(entry->word)) return TSU_INSTALL_DONE;
-        if (commit_tag(entry->commit) != TSU_COMMIT_PENDING) return TSU_INSTALL_STOP;
+        if (!PLANTED(10) && commit_tag(entry->commit) != TSU_COMMIT_PENDING) return TSU_INSTALL_STOP;
         if (cell != NULL && ((c & TSU_CELL_FROZEN) || !tsu_cell_holds_version(c))) return TSU_INSTALL_MOVED;
         if (cell != NULL && seen != 0 && bare(c) != bare(seen)) return TSU_INSTALL_MOVED;
         if (cell == NULL) {
@@ -215,6 +215,7 @@ void tsu_cell_restore(tsu_thread *self, tsu_word *cell, uint64_t word, uint64_t 
 
 uint64_t tsu_entry_freeze(tsu_entry *entry)
 {
+    if (PLANTED(5)) return tsu_load_acquire(&entry->under);
     return tsu_fetch_or(&entry->under, TSU_CELL_FROZEN) & ~TSU_CELL_FROZEN;
 }
 

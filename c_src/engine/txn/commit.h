@@ -22,7 +22,10 @@ struct tsu_commit_record {
     uint32_t        keypos;
     bool            exact;           /* only the owner installs */
     size_t          count;
-    tsu_word        installed;       /* all entries before this one are installed */
+    /* Called once, by whoever commits it: how many keys were not there when they were installed. */
+    void          (*committed)(tsu_thread *self, tsu_commit_record *record, uint64_t vacant);
+    void           *context;
+    tsu_word        installed;       /* entries installed, all of them before the others; above, how many were vacant */
     struct tsu_commit_item {
         tsu_entry entry;
         uint64_t  mark;              /* of its key */
@@ -46,6 +49,16 @@ tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *
 /* PENDING to ABORTED, if it still is; true if it ends up aborted. */
 bool tsu_commit_abort(tsu_commit *commit);
 /* PENDING to COMMITTED; false: aborted. */
-bool tsu_commit_decide(tsu_commit *commit);
+bool tsu_commit_decide(tsu_thread *self, tsu_commit_record *record);
+
+#define TSU_COMMIT_VACANT_SHIFT 32
+static inline uint64_t tsu_commit_installed(const tsu_commit_record *r)
+{
+    return tsu_load_acquire(&r->installed) & ((UINT64_C(1) << TSU_COMMIT_VACANT_SHIFT) - 1);
+}
+static inline uint64_t tsu_commit_vacant(const tsu_commit_record *r)
+{
+    return tsu_load_acquire(&r->installed) >> TSU_COMMIT_VACANT_SHIFT;
+}
 
 #endif

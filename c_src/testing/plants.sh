@@ -1,0 +1,34 @@
+#!/bin/sh
+# plants.sh: builds the tests with one fault after another put in on purpose; each has to be found.
+#
+#     plants.sh [build-folder] [fault ...]
+#
+#  1 an insertion is finished without a second look at its bucket   6 a late installation is not hidden
+#  2 a batch is committed before its last entry is installed        7 insert_new does not see writes under it
+#  3 memory is freed after one epoch                                8 a bucket moves while its slots change
+#  4 a slot is changed though it holds another key by now           9 readers see batches before they commit
+#  5 what is under a settled batch is not frozen                   10 entries are installed after the commit is over
+set -eu
+cd "$(dirname "$0")/.."
+out=${1:-../build/plants}
+[ $# -gt 0 ] && shift
+faults=${*:-1 2 3 4 5 6 7 8 9 10}
+sources="$(find engine -name '*.c' ! -name '*_test.c') testing/model.c"
+mkdir -p "$out"
+missed=
+for n in $faults; do
+    found=
+    for test in engine/frozen_test.c testing/stress_engine.c; do
+        bin=$out/plant_$n
+        ${CC:-gcc} -std=gnu11 -g -O1 -DTSU_DEBUG -DTSU_RACE_DELAYS=1 -DTSU_PLANT="$n" -fsanitize=address \
+            -Iengine -I. -o "$bin" $test $sources -pthread
+        if ! ASAN_OPTIONS=detect_leaks=0 TSU_ROUNDS=500 timeout 120 "$bin" >"$out/plant_$n.log" 2>&1; then
+            found=$test
+            break
+        fi
+    done
+    rm -f "$out/plant_$n"
+    echo "fault $n: ${found:-NOT FOUND}"
+    [ -n "$found" ] || missed="$missed $n"
+done
+[ -z "$missed" ]
