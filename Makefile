@@ -92,14 +92,15 @@ ERL_INC = $(eval ERL_INC := $(addprefix -I,$(ERL_ASK)))$(ERL_INC)
 
 # ---- build ---------------------------------------------------------------------------------------
 
+# Only the release is what users load; any other way of building keeps its library to itself.
+NIF_SO := $(if $(filter release,$(VARIANT)),$(PRIV)/tsunami_nif.so,$(OUT)/tsunami_nif.so)
+
 .PHONY: all nif erl help
 all: nif erl
 
-nif: $(PRIV)/tsunami_nif.so
+nif: $(NIF_SO)
 
 erl: $(EBIN)/tsunami.app
-
-NIF_SO := $(if $(filter release,$(VARIANT)),$(PRIV)/tsunami_nif.so,$(OUT)/tsunami_nif.so)
 
 $(NIF_SO): $(call obj,$(ENGINE_SRC) $(NIF_SRC)) $(OUT)/.sources
 	@mkdir -p $(@D)

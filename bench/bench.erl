@@ -32,7 +32,7 @@ main(Filters) ->
 config(Filters) ->
     Mode = case os:getenv("BENCH") of "quick" -> quick; _ -> full end,
     Base = case Mode of
-               full -> #{mode => full, pairs => 50, round_ms => 3, mix_ms => 10, cell_ms => 1500};
+               full -> #{mode => full, pairs => 40, round_ms => 3, mix_ms => 8, cell_ms => 900};
                quick -> #{mode => quick, pairs => 25, round_ms => 2, mix_ms => 6, cell_ms => 200}
            end,
     Base#{a => module("BENCH_A", ets), b => module("BENCH_B", tsunami), seed => bench_data:seed(), filters => Filters,

@@ -53,7 +53,11 @@ key(tuple, I) -> {scrambled(I), element(1 + I rem 4, {user, session, order, item
 key(atom, I)  -> binary_to_atom(<<"bench_", (integer_to_binary(scrambled(I)))/binary>>);
 key(_, I)     -> scrambled(I).
 
-scrambled(I) -> I * 2654435761 band 16#ffffffff.      % odd, so one to one
+%% Shifts and odd factors, each one to one on 32 bits. A factor alone would leave a pattern that trees like.
+scrambled(I0) ->
+    I1 = (I0 bxor (I0 bsr 16)) * 16#45d9f3b band 16#ffffffff,
+    I2 = (I1 bxor (I1 bsr 16)) * 16#45d9f3b band 16#ffffffff,
+    I2 bxor (I2 bsr 16).
 
 template(int)    -> {0, 7, active};
 template(four)   -> {0, 7, active};

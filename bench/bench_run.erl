@@ -31,7 +31,7 @@ probe(#{a := A, b := B, null := Null} = Config, Probe, Env, Ta, Tb) ->
     {Count, Took} = calibrate(fun(N) -> Run(A, Ta, Draws, N) end, maps:get(round_ms, Config), 1),
     _ = Run(B, Tb, Draws, Count),
     Overheads = case has_null(Probe) of
-                    true -> [Run(Null, null, Draws, Count) || _ <- lists:seq(1, 9)];
+                    true -> [Run(Null, null, Draws, Count) || _ <- lists:seq(1, if Took > 100 -> 2; true -> 9 end)];
                     false -> []
                 end,
     Pairs = pairs(Took, Config),
@@ -74,7 +74,7 @@ pairs(Took, #{pairs := Pairs, cell_ms := CellMs}) ->
 
 has_null(Probe) ->
     lists:member(Probe, [lookup, lookup_miss, member, lookup_element, update_counter, update_element,
-                         overwrite, insert_new_taken, insert, insert_new]).
+                         overwrite, insert_new_taken, insert, insert_new, fill, new_ten_delete]).
 
 per_op(Metric, Results) ->
     {_, Ns, Ops} = lists:keyfind(Metric, 1, Results),

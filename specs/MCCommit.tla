@@ -19,6 +19,9 @@ Table == [
     (* writes under a list, and a reader of both keys *)
     under   |-> [keys |-> {1}, live |-> {1}, kill |-> {},
                  prog |-> << <<O("list", <<1>>)>>, <<O("put", <<1>>)>>, <<O("del", <<1>>)>>, <<O("read", <<1>>)>> >>],
+    (* ... under one that is killed *)
+    aborted |-> [keys |-> {1}, live |-> {1}, kill |-> {1},
+                 prog |-> << <<O("list", <<1>>)>>, <<O("put", <<1>>)>>, <<O("del", <<1>>), O("read", <<1>>)>> >>],
     reads   |-> [keys |-> {1, 2}, live |-> {}, kill |-> {},
                  prog |-> << <<O("list", <<1, 2>>)>>, <<O("put", <<2>>)>>, <<O("read", <<1, 2>>)>>, <<O("read", <<2, 1>>)>> >>],
     (* insert_new of lists: against each other, against writers *)
@@ -28,9 +31,7 @@ Table == [
                  prog |-> << <<O("listnew", <<1, 2>>)>>, <<O("del", <<2>>)>>, <<O("new", <<1>>)>> >>],
     (* snapshots: against single writes, a list, a list with a write under it *)
     single  |-> [keys |-> {1}, live |-> {1}, kill |-> {},
-                 prog |-> << <<O("put", <<1>>)>>, <<O("del", <<1>>)>>, <<O("snap", <<1, 1>>)>>, <<O("read", <<1>>)>> >>],
-    two     |-> [keys |-> {1, 2}, live |-> {1}, kill |-> {},
-                 prog |-> << <<O("put", <<1>>)>>, <<O("put", <<2>>)>>, <<O("snap", <<1, 2>>)>>, <<O("read", <<2, 1>>)>> >>],
+                 prog |-> << <<O("put", <<1>>)>>, <<O("del", <<1>>)>>, <<O("snap", <<1, 1>>)>> >>],
     snap    |-> [keys |-> {1, 2}, live |-> {1}, kill |-> {},
                  prog |-> << <<O("list", <<1, 2>>)>>, <<O("put", <<1>>)>>, <<O("snap", <<1, 2, 1>>)>> >>],
     snaps   |-> [keys |-> {1, 2}, live |-> {1}, kill |-> {},

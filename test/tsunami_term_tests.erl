@@ -7,14 +7,15 @@
 -include_lib("eunit/include/eunit.hrl").
 
 -export([nif_encode/2, nif_order/1, nif_round/1, nif_compare/2, nif_keep/2, nif_get/1, nif_put/3,
-         nif_same/2, nif_bytes/1, nif_add/2, nif_time/2, nif_allocated/0, nif_fail_after/1]).
+         nif_same/2, nif_bytes/1, nif_add/2, nif_time/2, nif_allocated/0, nif_fail_after/1, nif_distrust/1]).
 -export([bench/0]).
 -export([decoding_gives_back_what_was_encoded_case/0, near_terms_compare_as_in_the_vm_case/0,
          numbers_compare_exactly_case/0, identifiers_compare_as_in_the_vm_case/0, deep_terms_need_no_stack_case/0, long_lists_and_tuples_case/0,
          maps_do_not_depend_on_how_they_were_built_case/0, a_counter_object_is_small_case/0, large_binaries_are_shared_case/0,
          magic_references_live_as_long_as_the_object_case/0, replacing_elements_keeps_the_others_case/0,
          zeros_of_either_sign_case/0, objects_are_the_same_when_equal_case/0, integers_add_up_case/0, funs_of_two_processes_are_one_key_case/0,
-         every_failing_allocation_leaves_nothing_case/0, nested_maps_compare_case/0]).
+         every_failing_allocation_leaves_nothing_case/0, nested_maps_compare_case/0,
+         this_vm_is_known_case/0, what_is_not_proven_has_another_way_case/0, an_alias_still_leads_to_its_process_case/0]).
 
 -define(NIF, erlang:nif_error(not_loaded)).
 nif_encode(_, _) -> ?NIF.
@@ -30,6 +31,7 @@ nif_add(_, _) -> ?NIF.
 nif_time(_, _) -> ?NIF.
 nif_allocated() -> ?NIF.
 nif_fail_after(_) -> ?NIF.
+nif_distrust(_) -> ?NIF.
 
 %% ---- Running ----
 
@@ -172,8 +174,20 @@ a_fun() ->
     pick([fun() -> X end, fun(A) -> {A, X, Y} end, fun lists:map/2, fun lists:foldl/3, fun erlang:abs/1, fun no_such:thing/7,
           fun(A, B) -> A + B end, fun() -> ok end, fun() -> {X, fun() -> Y end} end]).
 
+%% Pids and ports of this node, most of them of nobody. Not every VM knows all of the numbers.
+local_id() ->
+    <<131, 90, 3:16, Rest/binary>> = term_to_binary(make_ref()),
+    {Node, <<Creation:32, _:12/binary>>} = split_binary(Rest, byte_size(Rest) - 16),
+    Number = (1 bsl upto(28)) bxor (upto(1) bsl upto(20)) bxor upto(1),
+    Bytes = case upto(2) of
+                0 -> <<131, 88, Node/binary, (Number band pick([16#7fff, 16#fffffff])):32, (upto(1) bsl upto(12)):32, Creation:32>>;
+                1 -> <<131, 88, Node/binary, (upto(7) bsl pick([0, 10, 14])):32, (upto(3)):32, Creation:32>>;
+                2 -> <<131, 120, Node/binary, (Number bsl pick([0, 0, 4, 20])):64, Creation:32>>
+            end,
+    try binary_to_term(Bytes) catch error:badarg -> local_id() end.
+
 identifier() ->
-    pick([fun erlang:self/0, fun() -> pick(erlang:processes()) end, fun() -> pick(erlang:ports()) end,
+    pick([fun erlang:self/0, fun local_id/0, fun local_id/0, fun() -> pick(erlang:processes()) end, fun() -> pick(erlang:ports()) end,
           fun erlang:make_ref/0, fun() -> atomics:new(1, []) end, fun remote_pid/0, fun remote_port/0, fun remote_ref/0,
           fun a_fun/0, fun alias/0]).
 
@@ -353,7 +367,7 @@ zeros_of_either_sign_case() ->
     <<_, 128, 0:56>> = <<0, (nif_round(Z))/float>>,
     P = nif_keep({k, 0.0}, 1),
     N = nif_keep({k, Z}, 1),
-    Same = {k, 0.0} =:= {k, Z},
+    Same = {k, -Z} =:= {k, Z},
     Same = nif_same(P, N),
     pair(0.0, Z), pair(#{0.0 => 1}, #{Z => 1}), pair([Z | 0], [0.0 | 0]), pair({Z}, {0}),
     ok.
@@ -378,6 +392,36 @@ integers_add_up_case() ->
          Sum =:= A + B orelse error({add, A, B, Sum}),
          Sign =:= sign(A, B) orelse error({compare, A, B})
      end || _ <- lists:seq(1, rounds(20000))],
+    ok.
+
+%% The fast ways are open on every VM that is supported, whatever the size of its tables.
+this_vm_is_known_case() ->
+    3 = nif_distrust(false).
+
+what_is_not_proven_has_another_way_case() ->
+    nif_distrust(true),
+    try
+        identifiers_compare_as_in_the_vm_case(),
+        magic_references_live_as_long_as_the_object_case(),
+        [check(term(2)) || _ <- lists:seq(1, rounds(500))]
+    after
+        nif_distrust(false)
+    end,
+    ok.
+
+an_alias_still_leads_to_its_process_case() ->
+    [begin
+         nif_distrust(Distrust),
+         Alias = erlang:alias(),
+         {k, Back} = nif_get(nif_keep({k, Alias}, 1)),
+         {Back, 1} = nif_get(nif_keep({Alias, 1}, 1)),
+         nif_round(Alias) ! {hello, Distrust},
+         Back ! {again, Distrust},
+         [receive {Word, Distrust} -> ok after 1000 -> error({lost, Word}) end || Word <- [hello, again]],
+         true = erlang:unalias(Back),
+         Back ! late,
+         receive late -> error(late) after 0 -> ok end
+     end || Distrust <- [true, false]],
     ok.
 
 funs_of_two_processes_are_one_key_case() ->

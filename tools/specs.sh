@@ -82,7 +82,7 @@ settle='s/HelperSettles = .*/HelperSettles = TRUE/'
 stuck1='s/Stuck = .*/Stuck = {1}/;s/^INVARIANTS.*/PROPERTIES Progress/'
 stuck2='s/Stuck = .*/Stuck = {2}/;s/^INVARIANTS.*/PROPERTIES Progress/'
 
-for s in lists killed helped empty under reads new newdel single two snap snaps mine fork; do run Commit $s none ok; done
+for s in lists killed helped empty under aborted reads new newdel single snap snaps mine fork; do run Commit $s none ok; done
 for s in snap mine fork; do run Commit $s none ok "$push"; done
 run Commit helped none ok "$settle"
 run Commit alive none ok "$stuck1"
@@ -99,7 +99,7 @@ run Commit single delete_to_empty   C2OK
 run Commit helped no_hide           HiddenOK
 run Commit helped cell_first        CurrentOK
 run Commit empty  no_stamp          CurrentOK
-run Commit under  no_freeze         CurrentOK
+run Commit aborted no_freeze        CurrentOK
 run Commit new    write_under_new   NothingBad
 run Commit new    restore_blindly   CurrentOK
 run Commit crossed unsorted         HelpOK

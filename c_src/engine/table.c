@@ -1,20 +1,9 @@
 /* table.c: tables and operations on one key, on top of what a kind of table brings. */
 #include <string.h>
 
-#include "mem/hashtab.h"
 #include "reaper.h"
 #include "table.h"
-#include "term/order.h"
 #include "txn/commit.h"
-
-tsu_key tsu_table_key(const tsu_kind *kind, const uint8_t *bytes, size_t len)
-{
-    tsu_key key = {bytes, len, 0, false};
-
-    if (kind == &tsu_kind_hash) key.mark = tsu_hashtab_mark(bytes, len);
-    else key.mark = tsu_order_head_both(bytes, &key.exact);
-    return key;
-}
 
 /* --- counting -------------------------------------------------------------------------- */
 static inline void count_to(tsu_word *w, int64_t n, bool own)

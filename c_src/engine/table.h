@@ -8,7 +8,9 @@
 
 #include "engine.h"
 #include "mem/bag.h"
+#include "mem/hashtab.h"
 #include "mem/kind.h"
+#include "term/order.h"
 
 #define TSU_TALLIES 5u        /* four for the first threads' own, one that all others share */
 
@@ -48,7 +50,14 @@ static inline bool tsu_table_is_bag(const tsu_table *table)
     return table->type == TSU_BAG || table->type == TSU_DUPLICATE_BAG;
 }
 
-tsu_key tsu_table_key(const tsu_kind *kind, const uint8_t *bytes, size_t len);
+static inline tsu_key tsu_table_key(const tsu_kind *kind, const uint8_t *bytes, size_t len)
+{
+    tsu_key key = {bytes, len, 0, false};
+
+    if (kind == &tsu_kind_hash) key.mark = tsu_hashtab_mark(bytes, len);
+    else key.mark = tsu_order_head_both(bytes, &key.exact);
+    return key;
+}
 
 tsu_status tsu_contents_create(tsu_thread *self, const tsu_kind *kind, uint32_t keypos,
                                struct tsu_contents **out);

@@ -631,8 +631,7 @@ static inline void encode_immediate(ERL_NIF_TERM term, tsu_writer *w)
     } else if (term == nil) {
         tsu_write_nil(w);
     } else {
-        uint8_t  bytes[9];
-        uint64_t data = term >> 4;
+        uint8_t bytes[9];
         if ((term & 0xf) == 0x3) {
             bytes[0] = TSU_TAG_PID;
         } else if ((term & 0xf) == 0x7) {
@@ -641,7 +640,7 @@ static inline void encode_immediate(ERL_NIF_TERM term, tsu_writer *w)
             w->status = TSU_BADARG;
             return;
         }
-        tsu_put64(bytes + 1, data);
+        tsu_put64(bytes + 1, term);
         tsu_write_bytes(w, bytes, 9);
     }
 }
@@ -902,6 +901,17 @@ static ERL_NIF_TERM make_bits(ErlNifEnv *env, const tsu_token *t)
     return term;
 }
 
+/* Of which nodes make references: of 3 words, and aliases of 5. */
+static unsigned ref_words_all(unsigned n) { return n <= 3 ? 3 : 5; }
+
+/* Words of a reference, zeros on top again: an alias cut short would lead nowhere. */
+static void put_ref_words(tsu_writer *etf, const uint8_t *words, unsigned n)
+{
+    unsigned all = ref_words_all(n);
+
+    for (unsigned i = 0; i < all; i++) put_be(etf, i < n ? tsu_get32(words + 4 * i) : 0, 4);
+}
+
 static ERL_NIF_TERM make_local_ref(ErlNifEnv *env, const uint8_t *words, unsigned n)
 {
     uint8_t      buffer[ATOM_BYTES_MAX + 64];
@@ -913,10 +923,10 @@ static ERL_NIF_TERM make_local_ref(ErlNifEnv *env, const uint8_t *words, unsigne
     tsu_writer_init(&etf, buffer, sizeof buffer);
     tsu_write_byte(&etf, ETF_VERSION);
     tsu_write_byte(&etf, ETF_REF);
-    put_be(&etf, n, 2);
+    put_be(&etf, ref_words_all(n), 2);
     put_etf_atom(&etf, node.text, node.len);
     put_be(&etf, node.creation, 4);
-    for (unsigned i = 0; i < n; i++) put_be(&etf, tsu_get32(words + 4 * i), 4);
+    put_ref_words(&etf, words, n);
     term = etf_term(env, &etf);
     tsu_writer_deinit(&etf);
     return term;
@@ -962,10 +972,10 @@ static ERL_NIF_TERM make_remote(ErlNifEnv *env, const tsu_token *t)
         put_be(&etf, creation, 4);
     } else {
         tsu_write_byte(&etf, ETF_REF);
-        put_be(&etf, *p, 2);
+        put_be(&etf, ref_words_all(*p), 2);
         put_etf_atom(&etf, node, len);
         put_be(&etf, creation, 4);
-        for (unsigned i = 0; i < *p; i++) put_be(&etf, tsu_get32(p + 1 + 4 * i), 4);
+        put_ref_words(&etf, p + 1, *p);
     }
     term = etf_term(env, &etf);
     tsu_writer_deinit(&etf);
@@ -1098,10 +1108,8 @@ static ERL_NIF_TERM decode_single(decoder *d, const tsu_token *t)
         return enif_make_resource_binary(d->env, (void *)(uintptr_t)t->n, (const void *)(uintptr_t)t->n, t->size);
     case TSU_STRING:
         return enif_make_string_len(d->env, (const char *)t->bytes, t->size, ERL_NIF_LATIN1);
-    case TSU_PID:
-        return (ERL_NIF_TERM)(t->n << 4 | 0x3);
-    case TSU_PORT:
-        return (ERL_NIF_TERM)(t->n << 4 | 0x7);
+    case TSU_PID: case TSU_PORT:
+        return (ERL_NIF_TERM)t->n;
     case TSU_REF:
         return make_ref(d, t);
     case TSU_TUPLE:
@@ -1224,26 +1232,116 @@ static ERL_NIF_TERM sample_local(ErlNifEnv *env, const node_name *node, uint8_t 
     return etf_term(env, &etf);
 }
 
-/* Bits 4 to 31 of a local pid or port are its number (and serial); what is above follows from them. */
-#define ID_BITS 28
+/* ---- Numbers of local pids and ports ---- */
 
+/* Bits of a word that stand side by side in a number too. The VM keeps the bits of a number in an order that
+ * depends on the size of its tables; load finds it out. */
+typedef struct bit_run {
+    uint8_t from, to, count;
+} bit_run;
+#define RUNS_MAX 12
+typedef struct bit_plan {
+    unsigned count;
+    bit_run  runs[RUNS_MAX];
+} bit_plan;
+static bit_plan pid_plan, port_plan;
+
+static uint64_t plan_apply(const bit_plan *plan, uint64_t bits)
+{
+    uint64_t number = 0;
+
+    for (unsigned i = 0; i < plan->count; i++) {
+        const bit_run *r = &plan->runs[i];
+        number |= (bits >> r->from & (((uint64_t)1 << r->count) - 1)) << r->to;
+    }
+    return number;
+}
+
+static uint64_t number_by_plan(uint64_t bits, bool pid)
+{
+    return plan_apply(pid ? &pid_plan : &port_plan, bits);
+}
+
+/* What the external term format says. If memory is too short for that, the bits: an order, though not the VM's. */
+static uint64_t number_by_etf(uint64_t bits, bool pid)
+{
+    uint8_t        name[ATOM_BYTES_MAX];
+    ErlNifBinary   bin;
+    const uint8_t *p;
+    size_t         len;
+    uint64_t       number = bits;
+
+    if (!enif_term_to_binary(NULL, (ERL_NIF_TERM)bits, &bin)) return bits;
+    p = bin.data + 2;
+    if (etf_atom(&p, name, &len)) {
+        if (pid) number = (uint64_t)be32(p + 4) << 32 | be32(p);
+        else number = bin.data[1] == ETF_PORT64 ? be64(p) : be32(p);
+    }
+    enif_release_binary(&bin);
+    return number;
+}
+
+static ERL_NIF_TERM sample_id(ErlNifEnv *env, const node_name *node, bool pid, uint64_t number)
+{
+    if (pid) return sample_local(env, node, ETF_PID, number & UINT32_MAX, number >> 32);
+    return sample_local(env, node, ETF_PORT64, number, 0);
+}
+
+/* Finds for each bit of a number one of the word's that says the same, and tries what it found. */
+static bool plan_make(ErlNifEnv *env, const node_name *node, bool pid, bit_plan *plan)
+{
+    uint64_t     zero = sample_id(env, node, pid, 0), changes[64], seed = 0x9e3779b97f4a7c15;
+    uint64_t     valid = 0;
+    ERL_NIF_TERM tag = pid ? 0x3 : 0x7;
+
+    plan->count = 0;
+    if ((zero & 0xf) != tag) return false;
+    for (unsigned bit = 0; bit < 64; bit++) {
+        ERL_NIF_TERM term = sample_id(env, node, pid, (uint64_t)1 << bit);
+        changes[bit] = (term & 0xf) == tag ? term ^ zero : 0;       /* 0: no number has this bit */
+        if (changes[bit] != 0) valid |= (uint64_t)1 << bit;
+    }
+    for (unsigned bit = 0; bit < 64; bit++) {
+        uint64_t own = changes[bit];
+        unsigned from;
+        bit_run *last = &plan->runs[plan->count - (plan->count > 0)];
+
+        if (changes[bit] == 0) continue;
+        for (unsigned other = 0; other < 64; other++)
+            if (other != bit) own &= ~changes[other];
+        if (own == 0) return false;
+        from = (unsigned)__builtin_ctzll(own);
+        if (plan->count > 0 && last->from + last->count == from && last->to + last->count == bit) {
+            last->count++;
+        } else {
+            if (plan->count == RUNS_MAX) return false;
+            plan->runs[plan->count++] = (bit_run){(uint8_t)from, (uint8_t)bit, 1};
+        }
+    }
+    if ((valid & 0x7fff) != 0x7fff || plan_apply(plan, zero) != 0) return false;
+    for (unsigned i = 0; i < 64; i++) {
+        uint64_t     number = seed & valid;
+        ERL_NIF_TERM term = sample_id(env, node, pid, number);
+
+        if ((term & 0xf) != tag || plan_apply(plan, term) != number || number_by_etf(term, pid) != number) return false;
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+    }
+    return true;
+}
+
+/* Whether local pids and ports are words of their own, as an encoding keeps them. */
 static bool prove_pids_and_ports(ErlNifEnv *env, const node_name *node)
 {
-    const uint32_t samples[][2] = {{0, 0}, {1, 0}, {77, 5}, {32767, 1}, {1, 8191}};
-    const uint64_t mask = ((uint64_t)1 << ID_BITS) - 1;
-    uint64_t       data = sample_local(env, node, ETF_PID, 1, 1) >> 4 & mask;
-    unsigned       bits;
+    const uint64_t samples[] = {0, 1, 77, 32767, (uint64_t)1 << 32 | 32767, (uint64_t)8191 << 32 | 1};
 
-    if ((data & 1) != 1 || data == 1) return false;
-    bits = (unsigned)__builtin_ctzll(data & ~(uint64_t)1);
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
-        ERL_NIF_TERM pid = sample_local(env, node, ETF_PID, samples[i][0], samples[i][1]);
-        ERL_NIF_TERM port = sample_local(env, node, ETF_PORT64, samples[i][0], 0);
-        if ((pid & 0xf) != 0x3 || (pid >> 4 & mask) != ((uint64_t)samples[i][1] << bits | samples[i][0])) return false;
-        if ((port & 0xf) != 0x7 || (port >> 4 & mask) != samples[i][0]) return false;
+        ERL_NIF_TERM pid = sample_id(env, node, true, samples[i]), port = sample_id(env, node, false, samples[i] & 32767);
+
+        if ((pid & 0xf) != 0x3 || number_by_etf(pid, true) != samples[i]) return false;
+        if ((port & 0xf) != 0x7 || number_by_etf(port, false) != (samples[i] & 32767)) return false;
     }
-    tsu_codec.id_bits = ID_BITS;
-    tsu_codec.pid_number_bits = bits;
     return true;
 }
 
@@ -1294,6 +1392,15 @@ static bool prove_refs(ErlNifEnv *env)
     return remote != 0 && (header_of(remote) & HEADER_KIND) != (ref_header & HEADER_KIND);
 }
 
+static bool refs_proof, ids_proof;          /* what load found */
+
+unsigned tsu_nif_term_distrust(bool distrust)
+{
+    refs_proven = refs_proof && !distrust;
+    tsu_codec.local_number = ids_proof && !distrust ? number_by_plan : number_by_etf;
+    return (unsigned)refs_proof | (unsigned)ids_proof << 1;
+}
+
 bool tsu_nif_term_load(ErlNifEnv *env)
 {
     node_name node;
@@ -1303,7 +1410,9 @@ bool tsu_nif_term_load(ErlNifEnv *env)
                                         ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER, NULL);
     if (blob_type == NULL) return false;
     if (!prove_small(env) || !local_node(env, &node) || !prove_pids_and_ports(env, &node)) return false;
-    refs_proven = prove_refs(env);
+    refs_proven = refs_proof = prove_refs(env);
+    ids_proof = plan_make(env, &node, true, &pid_plan) && plan_make(env, &node, false, &port_plan);
+    tsu_codec.local_number = ids_proof ? number_by_plan : number_by_etf;
     tsu_codec.zero_signs_equal = enif_is_identical(enif_make_double(env, 0.0), enif_make_double(env, -0.0)) != 0;
     tsu_codec.atom_text = tsu_nif_atom_text;
     tsu_codec.node = codec_node;

@@ -8,11 +8,12 @@
 #  3 memory is freed after one epoch                                8 a bucket moves while its slots change
 #  4 a slot is changed though it holds another key by now           9 readers see batches before they commit
 #  5 what is under a settled batch is not frozen                   10 entries are installed after the commit is over
+# 11 a slot is emptied before the insertion that filled it is over
 set -eu
 cd "$(dirname "$0")/.."
 out=${1:-../build/plants}
 [ $# -gt 0 ] && shift
-faults=${*:-1 2 3 4 5 6 7 8 9 10}
+faults=${*:-1 2 3 4 5 6 7 8 9 10 11}
 sources="$(find engine -name '*.c' ! -name '*_test.c') testing/model.c"
 mkdir -p "$out"
 missed=

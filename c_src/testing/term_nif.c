@@ -271,6 +271,13 @@ static ERL_NIF_TERM fail_after(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv
     return atom(env, "ok");
 }
 
+/* distrust(Bool) -> bits of what load has proven. */
+static ERL_NIF_TERM distrust(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    (void)argc;
+    return enif_make_uint(env, tsu_nif_term_distrust(argv[0] == atom(env, "true")));
+}
+
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
 {
     (void)priv;
@@ -291,7 +298,7 @@ static ErlNifFunc funcs[] = {
     {"nif_compare", 2, compare, 0}, {"nif_keep", 2, keep, 0},     {"nif_get", 1, get, 0},
     {"nif_put", 3, put, 0},         {"nif_same", 2, same, 0},     {"nif_bytes", 1, object_bytes, 0},
     {"nif_add", 2, add, 0},         {"nif_time", 2, time_it, 0},  {"nif_allocated", 0, allocated, 0},
-    {"nif_fail_after", 1, fail_after, 0}
+    {"nif_fail_after", 1, fail_after, 0}, {"nif_distrust", 1, distrust, 0}
 };
 
 ERL_NIF_INIT(tsunami_term_tests, funcs, load, NULL, NULL, unload)

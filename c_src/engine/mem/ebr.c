@@ -26,6 +26,17 @@ static tsu_word      thread_count;
 static tsu_word      leaked;
 static tsu_env_mutex registry_mutex;
 
+/* A slot's own pages end with a chunk for when there is no memory for another. */
+#define SLOT_BYTES 8192u
+_Static_assert(sizeof(tsu_thread) + sizeof(struct tsu_limbo) <= SLOT_BYTES, "a slot has two pages");
+
+static struct tsu_limbo *slot_reserve(tsu_thread *t)
+{
+    return (struct tsu_limbo *)(void *)((char *)t + SLOT_BYTES - sizeof(struct tsu_limbo));
+}
+
+static bool is_reserve(tsu_thread *t, const struct tsu_limbo *l) { return l == slot_reserve(t); }
+
 /* --- the registry ------------------------------------------------------------ */
 tsu_status tsu_ebr_init(void)
 {
@@ -59,9 +70,9 @@ tsu_thread *tsu_thread_register(void)
     for (t = thread_list(); t != NULL; t = t->next)
         if (slot_take(t)) break;
     if (t == NULL) {
-        t = tsu_env_pages_map(4096, 4096, false);
+        t = tsu_env_pages_map(SLOT_BYTES, 4096, false);
         if (t == NULL) return NULL;
-        _Static_assert(sizeof *t <= 4096, "a slot has a page");
+        t->limbo_reserve = slot_reserve(t);
         tsu_store_relaxed(&t->taken, 1);
         tsu_env_mutex_lock(&registry_mutex);
         t->index = (uint32_t)tsu_load_relaxed(&thread_count);
@@ -82,8 +93,12 @@ static struct tsu_limbo *limbo_more(tsu_thread *self)
 {
     struct tsu_limbo *l = self->limbo_spare;
 
-    if (l != NULL) self->limbo_spare = NULL;
-    else l = tsu_env_alloc(sizeof *l);
+    if (l != NULL) {
+        self->limbo_spare = NULL;
+    } else if ((l = tsu_env_alloc(sizeof *l)) == NULL) {
+        l = self->limbo_reserve;
+        self->limbo_reserve = NULL;
+    }
     if (l == NULL) return NULL;
     l->next = NULL;
     l->first = l->count = 0;
@@ -137,7 +152,8 @@ static size_t limbo_free(tsu_thread *self, tsu_thread *of, size_t budget)
                 break;
             }
             of->limbo_first = l->next;
-            if (of->limbo_spare == NULL) of->limbo_spare = l;
+            if (is_reserve(of, l)) of->limbo_reserve = l;
+            else if (of->limbo_spare == NULL) of->limbo_spare = l;
             else tsu_env_free(l, sizeof *l);
             continue;
         }
@@ -205,11 +221,11 @@ void tsu_ebr_deinit(void)
         next = t->next;
         for (; l != NULL; l = after) {
             after = l->next;
-            tsu_env_free(l, sizeof *l);
+            if (!is_reserve(t, l)) tsu_env_free(l, sizeof *l);
         }
         if (t->limbo_spare != NULL) tsu_env_free(t->limbo_spare, sizeof *l);
         tsu_heap_destroy(t->heap);
-        tsu_env_pages_unmap(t, 4096);
+        tsu_env_pages_unmap(t, SLOT_BYTES);
     }
     tsu_store_relaxed(&threads, 0);
     tsu_store_relaxed(&thread_count, 0);

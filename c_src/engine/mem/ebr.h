@@ -41,7 +41,7 @@ typedef struct tsu_thread {
     uint64_t          stamp_next;       /* see tsu_stamp */
     uint64_t          retired_bytes;    /* since the last attempt to advance */
     tsu_word          waiting_bytes;    /* in limbo; written by whoever holds the slot */
-    struct tsu_limbo *limbo_first, *limbo_last, *limbo_spare;
+    struct tsu_limbo *limbo_first, *limbo_last, *limbo_spare, *limbo_reserve;
     struct tsu_heap  *heap;
     void             *scratch;          /* hints of the structures: bptree.c */
     uint64_t          scratch_word[6];
@@ -103,7 +103,7 @@ static inline void tsu_unpin(tsu_thread *self)
 static inline void tsu_ebr_hurry(tsu_thread *self) { self->retired_bytes += TSU_EBR_BYTES_RELAX; }
 
 /* Frees `memory` of `bytes` by `fn` once nobody can see it. While pinned only. Never fails: short
- * of memory for its own notes it leaks the piece, and counts that. */
+ * of memory for its own notes it takes a reserve, and when that is used up too it leaks the piece, and counts that. */
 typedef void (*tsu_free_fn)(tsu_thread *self, void *memory, size_t bytes);
 void tsu_retire(tsu_thread *self, void *memory, size_t bytes, tsu_free_fn fn);
 

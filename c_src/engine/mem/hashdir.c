@@ -274,7 +274,10 @@ static void dir_replace(tsu_thread *self, tsu_root *root, struct hash_dir *dir, 
 
     if (!tsu_cas(&root->dir, &expected, (uint64_t)(uintptr_t)next)) return;
     for (i = 0; i < dir->segment_count; i++) {
-        uint64_t segment = tsu_exchange(&dir->segment[i], HASH_SEGMENT_GONE);
+        uint64_t segment = tsu_load_acquire(&dir->segment[i]);
+
+        if (segment == HASH_SEGMENT_GONE) continue;          /* nearly all of them */
+        segment = tsu_exchange(&dir->segment[i], HASH_SEGMENT_GONE);
 
         if (segment == HASH_SEGMENT_GONE || segment == 0 || dir_is_first(root, dir)) continue;
         bytes_sub(root, bytes, growing);

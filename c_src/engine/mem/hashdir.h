@@ -4,7 +4,6 @@
 #define TSU_MEM_HASHDIR_H
 
 #include "mem/hashtab.h"
-#include "term/hash.h"
 
 #define HASH_HEAD_SLOTS 7u
 #define HASH_SIDE_SLOTS 4u

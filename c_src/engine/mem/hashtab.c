@@ -6,8 +6,6 @@
 
 uint64_t tsu_hash_seed = UINT64_C(0x7473756e616d69);
 
-uint64_t tsu_hashtab_mark(const uint8_t *key, size_t len) { return tsu_hash(key, len, tsu_hash_seed); }
-
 /* --- a bucket's slots, one after another --------------------------------------------- */
 struct slots {
     tsu_word *slot;
@@ -37,12 +35,26 @@ static inline bool slots_enter(struct slots *s, uint64_t word)
     return true;
 }
 
+/* memcmp(a, b, len) == 0, without a call for what keys mostly are. */
+static inline bool bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    if (len > 16) return memcmp(a, b, len) == 0;
+    if (len >= 8) return tsu_hash_read8(a) == tsu_hash_read8(b) && tsu_hash_read8(a + len - 8) == tsu_hash_read8(b + len - 8);
+    if (len >= 4) return tsu_hash_read4(a) == tsu_hash_read4(b) && tsu_hash_read4(a + len - 4) == tsu_hash_read4(b + len - 4);
+    return a[0] == b[0] && a[len >> 1] == b[len >> 1] && a[len - 1] == b[len - 1];
+}
+
 static inline bool key_is(uint64_t word, uint32_t keypos, const tsu_key *key)
 {
+    const uint8_t *object = tsu_version_object(word), *k;
     size_t         len;
-    const uint8_t *k = tsu_version_key(word, keypos, &len);
 
-    return len == key->len && memcmp(k, key->bytes, len) == 0;
+    /* the first element of a short object begins at its third byte; no encoding is a prefix of another (K2), so that its
+     * length need not be found out */
+    if (TSU_LIKELY(keypos == 1 && object[1] < 0x80 && (object[0] & TSU_OBJECT_ARITY) != TSU_OBJECT_ARITY))
+        return key->len <= object[1] - 2u && bytes_equal(object + 2, key->bytes, key->len);
+    k = tsu_object_key(object, keypos, &len);
+    return len == key->len && bytes_equal(k, key->bytes, len);
 }
 
 static inline uint64_t inserting_word(uint64_t ctl)
@@ -134,6 +146,18 @@ struct target {
     uint32_t          position;
 };
 
+/* The insertion of the version in a slot has filled the slot and is not over: who emptied the slot now would have it filled
+ * again by a late helper, who takes it for the one that waits (C4). */
+static bool half_inserted(tsu_thread *self, tsu_root *root, const struct hash_dir *dir, struct hash_line *line, uint64_t word)
+{
+    uint64_t ctl = tsu_load_acquire(&line->ctl);
+
+    if (PLANTED(11)) return false;
+    if ((ctl & CTL_STATE) != CTL_INSERTING || tsu_cell_version(ctl) != tsu_cell_version(word)) return false;
+    tsu_hash_complete(self, root, dir, line, ctl);
+    return true;
+}
+
 static tsu_status target_find(tsu_thread *self, tsu_root *root, const tsu_key *key, struct target *t)
 {
     struct hash_dir *dir = hash_root_dir(root);
@@ -178,10 +202,11 @@ static tsu_status target_find(tsu_thread *self, tsu_root *root, const tsu_key *k
             } else if ((w & TSU_CELL_AUX) == t->tag && key_is(w, root->keypos, key)) {
                 t->cell = s.slot;
                 t->seen = w;
-                return TSU_OK;
+                break;
             }
             t->last = s.slot;
         } while (slots_next(&s));
+        if (t->cell != NULL && half_inserted(self, root, dir, t->line, t->seen)) continue;
         return TSU_OK;
     }
 }

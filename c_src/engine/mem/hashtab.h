@@ -31,11 +31,12 @@
 #define TSU_MEM_HASHTAB_H
 
 #include "mem/kind.h"
+#include "term/hash.h"
 
 /* Chosen once, before the first table: keeps an attacker from choosing keys that collide. */
 extern uint64_t tsu_hash_seed;
 
 /* mark of a key of a hash table */
-uint64_t tsu_hashtab_mark(const uint8_t *key, size_t len);
+static inline uint64_t tsu_hashtab_mark(const uint8_t *key, size_t len) { return tsu_hash(key, len, tsu_hash_seed); }
 
 #endif

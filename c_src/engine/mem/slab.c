@@ -103,6 +103,7 @@ static struct {
     size_t        warm_bytes;
     char        **cold_stack;         /* pages given back to the system: their own bytes are gone */
     size_t        cold_count, cold_room;
+    size_t        page_count;         /* in all chunks */
     struct chunk *chunks;
     tsu_word      held_bytes, pooled_bytes;
 } pool;
@@ -154,7 +155,8 @@ static bool chunk_add(void)
     size_t        i;
 
     if (c == NULL) return false;
-    if (pool.cold_room - pool.cold_count < CHUNK_PAGES) {
+    /* room for every page there is: all of them may go cold, and then nothing may be in the way of that */
+    if (pool.cold_room < pool.page_count + CHUNK_PAGES) {
         size_t room = pool.cold_room * 2 + CHUNK_PAGES;
         char **more = tsu_env_realloc(pool.cold_stack, pool.cold_room * sizeof *more, room * sizeof *more);
 
@@ -166,6 +168,7 @@ static bool chunk_add(void)
     if (c->pages == NULL) goto fail;
     c->next = pool.chunks;
     pool.chunks = c;
+    pool.page_count += CHUNK_PAGES;
     for (i = CHUNK_PAGES; i-- > 0;) pool.cold_stack[pool.cold_count++] = c->pages + i * PAGE_BYTES;
     return true;
 fail:

@@ -17,7 +17,7 @@
  *   93      IMPROPER   varint n >= 1, n terms, the tail (never a list)
  *   94      TUPLE      varint arity >= 16, terms         (e0..ef: arity 0..15 in the tag)
  *   95      MAP        varint n, n pairs of key and value, sorted by the bytes of the keys
- *   96, 97  PID, PORT  local: the VM's 8 bytes, see tsu_codec_config
+ *   96, 97  PID, PORT  local: the VM's word, 8 bytes
  *   98, 99  REF        local, 3 words of 4 bytes; 99 is "magic": it keeps something alive
  *   9a      REF        local, u8 n in 4..5, n words, the last not 0
  *   9b      PID        of another node: u16 length and text of the node, creation, number, serial (4 each)
@@ -81,9 +81,9 @@ enum {
 /* How the terms of this VM behave, and what only the VM knows. Set once before any table. */
 typedef struct tsu_codec_config {
     bool     zero_signs_equal;                                    /* 0.0 =:= -0.0 */
-    /* The low id_bits of a local pid or port are its number; of a pid, pid_number_bits are the number and
-     * those above it the serial. With id_bits 0 a pid is serial << 32 | number, and a port a number. */
-    unsigned id_bits, pid_number_bits;
+    /* What orders local pids and ports: serial << 32 | number of a pid, number of a port, from the VM's bits. They
+     * are equal iff their bits are. Unset: the bits are it. */
+    uint64_t (*local_number)(uint64_t bits, bool pid);
     const uint8_t *(*atom_text)(uint64_t atom, size_t *len);      /* UTF-8; lent for a few calls */
     const uint8_t *(*node)(size_t *len, uint32_t *creation);      /* this node's name, as of now */
     const uint8_t *(*blob_bytes)(uint64_t handle);
@@ -252,6 +252,21 @@ typedef struct tsu_token {
     uint64_t       size;        /* of `bytes`; BLOB: of its contents */
 } tsu_token;
 
+/* The integer in n = 1..8 bytes. */
+static inline int64_t tsu_int_bytes(const uint8_t *p, unsigned n)
+{
+    uint64_t v = 0;
+    int16_t  two;
+    int32_t  four;
+    switch (n) {
+    case 1: return (int8_t)p[0];
+    case 2: memcpy(&two, p, 2); return two;
+    case 3: return (int32_t)((uint32_t)p[0] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 24) >> 8;
+    case 4: memcpy(&four, p, 4); return four;
+    default: memcpy(&v, p, n); return (int64_t)(v << (64 - 8 * n)) >> (64 - 8 * n);
+    }
+}
+
 /* Reads one token and moves on; its children are the next terms. */
 void tsu_term_next_slow(const uint8_t **p, tsu_token *t);
 static inline void tsu_term_next(const uint8_t **p, tsu_token *t)
@@ -260,6 +275,10 @@ static inline void tsu_term_next(const uint8_t **p, tsu_token *t)
     if (tag < 0x80) {
         t->kind = TSU_INT; t->flag = false; t->children = 0; t->i = (int64_t)tag - 16;
         *p += 1;
+    } else if (TSU_LIKELY(tag < TSU_TAG_BIGPOS)) {
+        unsigned n = tag - TSU_TAG_INT + 1u;
+        t->kind = TSU_INT; t->flag = false; t->children = 0; t->i = tsu_int_bytes(*p + 1, n);
+        *p += 1 + n;
     } else {
         tsu_term_next_slow(p, t);
     }

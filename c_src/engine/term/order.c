@@ -163,11 +163,7 @@ static void named_read(const tsu_token *t, named *out)
         out->node_len = 0;
         out->creation = 0;
         if (t->kind != TSU_REF) {
-            unsigned bits = tsu_codec.pid_number_bits;
-            out->number = t->n;
-            if (tsu_codec.id_bits != 0) out->number &= ((uint64_t)1 << tsu_codec.id_bits) - 1;
-            if (tsu_codec.id_bits != 0 && t->kind == TSU_PID)
-                out->number = out->number >> bits << 32 | (out->number & (((uint64_t)1 << bits) - 1));
+            out->number = tsu_codec.local_number == NULL ? t->n : tsu_codec.local_number(t->n, t->kind == TSU_PID);
             return;
         }
         out->words = t->bytes;

@@ -1,0 +1,125 @@
+/* slab_test.c: pieces of every size, by one thread and by many; pages come and go. */
+#include <pthread.h>
+
+#include "mem/slab.h"
+#include "testing/harness.h"
+
+static tsu_thread *setup(void)
+{
+    static bool opened;
+
+    if (!opened) EXPECT_EQ(tsu_ebr_init(), TSU_OK);
+    opened = true;
+    return tsu_thread_self();
+}
+
+TEST(a_piece_is_as_large_as_asked_and_not_much_larger)
+{
+    size_t n;
+
+    for (n = 1; n <= TSU_SLAB_BYTES_MAX; n++) {
+        size_t r = tsu_slab_round(n);
+
+        EXPECT(r >= n);
+        EXPECT(r % 8 == 0);
+        EXPECT(n <= 256 ? r < n + 8 : r <= n + n / 4);
+        EXPECT_EQ(tsu_slab_round(r), r);
+    }
+    EXPECT_EQ(tsu_slab_round(100001), 100001);
+}
+
+TEST(pieces_of_multiples_of_64_bytes_are_aligned_and_none_overlap)
+{
+    tsu_thread *self = setup();
+    enum { COUNT = 300 };
+    unsigned char *piece[COUNT];
+    size_t         n;
+    int            i, wrong = 0;
+
+    for (n = 8; n <= TSU_SLAB_BYTES_MAX + 100; n += n < 300 ? 8 : 344) {
+        for (i = 0; i < COUNT; i++) {
+            piece[i] = tsu_slab_alloc(self, n);
+            REQUIRE(piece[i] != NULL);
+            memset(piece[i], i, n);
+            if (n % 64 == 0 && n <= TSU_SLAB_BYTES_MAX) EXPECT_EQ((uintptr_t)piece[i] % 64, 0);
+        }
+        for (i = 0; i < COUNT; i++) {
+            wrong += piece[i][0] != (unsigned char)i || piece[i][n - 1] != (unsigned char)i;
+            tsu_slab_free(self, piece[i], n);
+        }
+    }
+    EXPECT_EQ(wrong, 0);
+}
+
+TEST(pages_go_back_when_all_their_pieces_are_free)
+{
+    tsu_thread    *self = setup();
+    enum { COUNT = 200000 };
+    void         **piece = malloc(COUNT * sizeof *piece);
+    tsu_slab_stats before, full, after;
+    int            i;
+
+    tsu_slab_stats_get(&before);
+    for (i = 0; i < COUNT; i++) REQUIRE((piece[i] = tsu_slab_alloc(self, 100)) != NULL);
+    tsu_slab_stats_get(&full);
+    EXPECT(full.bytes_held - before.bytes_held >= COUNT * 100);
+    EXPECT(full.bytes_held - before.bytes_held <= COUNT * 104 * 1.02);
+    for (i = 0; i < COUNT; i++) tsu_slab_free(self, piece[(i * 7919L) % COUNT], 100);
+    tsu_slab_stats_get(&after);
+    EXPECT(after.bytes_held <= before.bytes_held + 2 * 65536);
+    EXPECT(after.bytes_pooled <= 8u << 20);
+    free(piece);
+}
+
+/* --- pieces that one thread allocates and another frees ------------------------------------- */
+#define RING 4096
+static struct { uint64_t slot[RING]; size_t bytes[RING]; } ring;
+static long moves;
+
+static void *exchange(void *arg)
+{
+    tsu_thread *self = tsu_thread_self();
+    uint64_t    rng = (uint64_t)(uintptr_t)arg;
+    long        i;
+
+    for (i = 0; i < moves; i++) {
+        size_t   at = tsu_rand_below(&rng, RING), n = 8 + 8 * (at % 40);
+        unsigned char *fresh = tsu_slab_alloc(self, n), *old;
+
+        if (fresh == NULL) abort();
+        memset(fresh, (int)at, n);
+        old = (unsigned char *)(uintptr_t)__atomic_exchange_n(&ring.slot[at], (uint64_t)(uintptr_t)fresh, __ATOMIC_ACQ_REL);
+        if (old == NULL) continue;
+        if (old[0] != (unsigned char)at || old[n - 1] != (unsigned char)at) TSU_TEST_FAILED("a piece was written to by somebody else");
+        tsu_slab_free(self, old, n);
+    }
+    return NULL;
+}
+
+TEST(threads_free_what_others_allocated)
+{
+    tsu_thread *self = setup();
+    uint64_t    rng = tsu_test_seed();
+    pthread_t   t[4];
+    int         i, round;
+
+    moves = tsu_test_rounds(60000);
+    for (round = 0; round < 3; round++) {
+        for (i = 0; i < 4; i++) pthread_create(&t[i], NULL, exchange, (void *)(uintptr_t)(tsu_rand(&rng) | 1));
+        for (i = 0; i < 4; i++) pthread_join(t[i], NULL);
+    }
+    for (i = 0; i < RING; i++) tsu_slab_free(self, (void *)(uintptr_t)ring.slot[i], 8 + 8 * (size_t)(i % 40));
+#ifdef TSU_DEBUG
+    EXPECT_EQ(tsu_load_relaxed(&tsu_slab_live), 0);
+#endif
+}
+
+TEST(in_the_end_all_memory_has_gone_back)
+{
+    tsu_ebr_drain(setup());
+    tsu_ebr_deinit();
+    EXPECT_EQ(tsu_env_bytes_mapped(), 0);
+    EXPECT_EQ(tsu_env_bytes_allocated(), 0);
+}
+
+TEST_MAIN
