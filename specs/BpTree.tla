@@ -215,15 +215,27 @@ Takes(vs) == /\ eff' = [k \in Keys |-> IF \E v \in vs : KeyOf(v) = k THEN CHOOSE
                           THEN seen[t] \cup {v \in vs : KeyOf(v) = Op(t).k} ELSE seen[t]]
              /\ took' = took \cup vs
              /\ UNCHANGED stay
-Rewrite(t) == /\ th[t].pc = "rw"
-              /\ LET me == th[t]  c == content[me.n] IN
-                 IF c.blk # me.c.blk \/ c.mg
-                 THEN Again(t) /\ UNCHANGED <<content, cells>> /\ NoEffect
-                 ELSE /\ Put(me.n, Items(c), c.high, c.right)
-                      /\ Takes(Late(c))
-                      /\ IF Cardinality(DOMAIN Items(c)) < Cap THEN Again(t)
-                         ELSE th' = [th EXCEPT ![t] = [Fresh(t, @.i) EXCEPT !.pc = "s", !.n = me.n]]
-              /\ UNCHANGED <<par, bad>>
+(* All cells are frozen. A leaf whose right neighbour is MERGING is not rewritten but takes that in: otherwise
+   the one who freezes it for the merge and the one who gives it fresh cells go on for ever. *)
+Rewrite1(t) == /\ th[t].pc = "rw"
+               /\ LET me == th[t]  c == content[me.n] IN
+                  IF c.blk # me.c.blk \/ c.mg THEN Again(t)
+                  ELSE th' = [th EXCEPT ![t].c = c,
+                                 ![t].pc = IF c.right # 0 /\ Bug # "rewrite_beside_merge" THEN "rr" ELSE "rx"]
+               /\ UNCHANGED shared /\ NoHist
+Rewrite2(t) == /\ th[t].pc = "rr"
+               /\ IF content[th[t].c.right].mg THEN th' = [th EXCEPT ![t].pc = "mp", ![t].n = th[t].c.right, ![t].ret = ""]
+                  ELSE Jump(t, "rx")
+               /\ UNCHANGED shared /\ NoHist
+Rewrite3(t) == /\ th[t].pc = "rx"
+               /\ LET me == th[t]  c == me.c IN
+                  IF content[me.n] # c
+                  THEN Jump(t, "rw") /\ UNCHANGED <<content, cells>> /\ NoEffect
+                  ELSE /\ Put(me.n, Items(c), c.high, c.right)
+                       /\ Takes(Late(c))
+                       /\ IF Cardinality(DOMAIN Items(c)) < Cap THEN Again(t)
+                          ELSE th' = [th EXCEPT ![t] = [Fresh(t, @.i) EXCEPT !.pc = "s", !.n = me.n]]
+               /\ UNCHANGED <<par, bad>>
 (* Posts the separator of the leaf right of n; a merge goes first. *)
 Post(t) == /\ th[t].pc = "s"
            /\ LET c == content[th[t].n]  ks == par.kids IN
@@ -291,7 +303,7 @@ Merge6(t) == /\ th[t].pc \in {"m6", "m6d"}
              /\ UNCHANGED <<content, cells>> /\ NoHist
 
 Step(t) == \/ Down(t) \/ Look(t) \/ No(t) \/ WalkEnd(t) \/ Value(t) \/ Over(t) \/ Without(t) \/ Insert1(t) \/ Insert2(t)
-           \/ Freeze(t) \/ Rewrite(t) \/ Post(t) \/ MeetsMerge(t)
+           \/ Freeze(t) \/ Rewrite1(t) \/ Rewrite2(t) \/ Rewrite3(t) \/ Post(t) \/ MeetsMerge(t)
            \/ Merge1(t) \/ Merge2(t) \/ Merge3(t) \/ Merge4(t) \/ Merge5(t) \/ Merge6(t)
 Ended == (\A t \in Threads : th[t].pc = "end") /\ UNCHANGED vars
 Next == (\E t \in Threads : Step(t)) \/ Ended
@@ -316,6 +328,8 @@ Findable == \A k \in Keys : Found(k) = eff[k]
 (* A put that has returned took effect, overwritten since or not. *)
 Took == \A t \in Threads : \A i \in 1..th[t].i - 1 :
             Prog[t][i].op = "put" => 100 * t + 10 * i + Prog[t][i].k \in took
+(* Nobody makes new nodes for ever: with so few operations there are few blocks. *)
+Bounded == Len(cells) <= 12
 (* T3: a child's lower bound is the parent's separator: a search never comes down too far right. *)
 T3 == \A i \in 2..Len(par.kids) : \A j \in 1..Len(Line) :
         (Line[j] = par.kids[i].n /\ j > 1) => content[Line[j - 1]].high = par.kids[i].lo

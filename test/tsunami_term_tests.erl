@@ -233,8 +233,8 @@ near(T) when is_atom(T) -> pick([T, a_atom()]);
 near(T) when is_function(T) -> a_fun();
 near(T) -> pick([T, (identifier())()]).
 
-%% OTP 25 makes trunc(-576460752303423488.0) a bignum, which is not =:= to the small integer of this value.
-whole(F) -> case trunc(F) of T when T > -(1 bsl 58) -> T; T -> T - 1 + 1 end.
+%% The VM (25, 27) makes trunc(-576460752303423488.0) a bignum, which is not =:= to the small integer of this value.
+whole(F) -> case trunc(F) of T when T > -(1 bsl 58) -> T; T -> list_to_integer(integer_to_list(T)) end.
 
 near_float(T) -> try float(T) catch error:badarg -> T end.
 

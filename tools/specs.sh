@@ -112,6 +112,7 @@ run BpTree enter  enter_merging    NothingBad
 run BpTree split  no_right_link    NothingBad
 run BpTree merge  merge_unfrozen   Findable
 run BpTree shrink merge_keeps_link T1
+run BpTree grow   rewrite_beside_merge Bounded
 
 run Ebr late  none               ok
 run Ebr plain none               ok   's/Grace = .*/Grace = 2/'

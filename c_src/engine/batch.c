@@ -1,8 +1,8 @@
 /* batch.c: many objects, all or nothing: sort by key, install, commit, settle; each in slices.
  *
- *     ADDING -> SORTING -> FILLING -> INSTALLING -> SETTLING -> OVER     all are in
- *                                         |
- *                                         +------> UNDOING  -> OVER     a key was there, or it was given up
+ *     ADDING -> SORTING -> FILLING -> RESERVING -> INSTALLING -> SETTLING -> OVER     all are in
+ *                                                       |
+ *                                                       +------> UNDOING  -> OVER     a key was there, or it was given up
  */
 #include <string.h>
 
@@ -13,13 +13,16 @@
 
 /* Given up with so many objects or fewer, it is cleaned up on the spot. */
 #define BATCH_AT_ONCE 256
+#define SORT_SHORT    32
+/* How far ahead records are fetched into the cache: sorted, they lie anywhere. */
+#define FETCH_AHEAD   8
 
 struct item {
     uint64_t    mark;
     tsu_record *record;
 };
 
-enum phase { ADDING, SORTING, FILLING, INSTALLING, SETTLING, UNDOING, OVER };
+enum phase { ADDING, SORTING, FILLING, RESERVING, INSTALLING, SETTLING, UNDOING, OVER };
 
 struct tsu_batch {
     tsu_table_type       type;
@@ -33,10 +36,10 @@ struct tsu_batch {
     size_t               count, room, spare_room;
     struct tsu_batch    *next;           /* in the reaper's queue */
     struct sort {
-        size_t width, lo, i, j, at;      /* merging */
-        int    pass;                     /* spreading: pass and position */
-        bool   scatter;
-        size_t starts[256];
+        size_t  width, lo, i, j, at;     /* merging */
+        int     pass;                    /* spreading: pass and position */
+        bool    scatter;
+        size_t *starts;                  /* 256 of them */
     } sort;
     tsu_commit_record   *commit;
     size_t               commit_bytes;
@@ -125,6 +128,21 @@ static void swap_arrays(tsu_batch *b)
     b->spare_room = room;
 }
 
+#define STARTS_BYTES (256 * sizeof(size_t))
+
+/* A short list: in place. Stable. */
+static void sort_short(tsu_batch *b)
+{
+    size_t at, i;
+
+    for (at = 1; at < b->count; at++) {
+        struct item item = b->items[at];
+
+        for (i = at; i > 0 && item_compare(b, &b->items[i - 1], &item) > 0; i--) b->items[i] = b->items[i - 1];
+        b->items[i] = item;
+    }
+}
+
 /* Hashes: three passes over the top 24 bits, lowest digit first; the few that tie are put right after. */
 static bool sort_spread(tsu_batch *b, size_t *budget)
 {
@@ -151,7 +169,7 @@ static bool sort_spread(tsu_batch *b, size_t *budget)
             b->spare[s->starts[b->items[s->at].mark >> shift & 255]++] = b->items[s->at];
         if (s->at < b->count) return false;
         swap_arrays(b);
-        memset(s->starts, 0, sizeof s->starts);
+        memset(s->starts, 0, STARTS_BYTES);
         s->scatter = false;
         s->at = 0;
         s->pass++;
@@ -203,10 +221,19 @@ static bool sort_merge(tsu_batch *b, size_t *budget)
 static tsu_status sort_run(tsu_batch *b, size_t *budget)
 {
     if (b->sorted || b->count < 2) return TSU_OK;
+    if (b->count <= SORT_SHORT) {
+        sort_short(b);
+        return TSU_OK;
+    }
     if (b->spare == NULL) {
         b->spare = tsu_env_alloc(b->room * sizeof *b->spare);
         if (b->spare == NULL) return TSU_NOMEM;
         b->spare_room = b->room;
+    }
+    if (b->sort.starts == NULL) {
+        b->sort.starts = tsu_env_alloc(STARTS_BYTES);
+        if (b->sort.starts == NULL) return TSU_NOMEM;
+        memset(b->sort.starts, 0, STARTS_BYTES);
     }
     if (!(b->type == TSU_ORDERED_SET ? sort_merge(b, budget) : sort_spread(b, budget))) return TSU_AGAIN;
     return TSU_OK;
@@ -245,6 +272,7 @@ static bool fill_run(tsu_thread *self, tsu_batch *b, size_t *budget)
 {
     for (; b->cursor < b->count; b->cursor++, --*budget) {
         if (*budget == 0) return false;
+        if (b->cursor + FETCH_AHEAD < b->count) __builtin_prefetch(b->items[b->cursor + FETCH_AHEAD].record, 1);
         if (!same_key(b, b->cursor)) {
             commit_item(self, b, b->cursor);
         } else if (b->type < TSU_BAG) {
@@ -414,6 +442,8 @@ static bool settle_run(tsu_thread *self, tsu_batch *b, size_t *budget)
 
     for (; b->cursor < b->commit->count; b->cursor++, --*budget) {
         if (*budget == 0) return false;
+        if (b->cursor + FETCH_AHEAD < b->commit->count)
+            __builtin_prefetch(tsu_cell_version(b->commit->items[b->cursor + FETCH_AHEAD].entry.word), 1);
         if (b->type >= TSU_BAG) settle_bag(self, b, b->cursor, ts);
         else settle_set(self, b, &b->commit->items[b->cursor], ts);
     }
@@ -473,6 +503,7 @@ static void batch_free(tsu_thread *self, tsu_batch *b)
     if (b->group != NULL) tsu_group_destroy(self, b->group);
     tsu_env_free(b->items, b->room * sizeof *b->items);
     tsu_env_free(b->spare, b->spare_room * sizeof *b->spare);
+    tsu_env_free(b->sort.starts, STARTS_BYTES);
     tsu_slab_free(self, b, sizeof *b);
 }
 
@@ -514,6 +545,13 @@ static tsu_status step(tsu_thread *self, tsu_batch *b, size_t *budget)
     case FILLING:
         if (!fill_run(self, b, budget)) return TSU_AGAIN;
         b->cursor = 0;
+        b->phase = RESERVING;
+        return TSU_OK;
+    case RESERVING:
+        if (b->commit->kind->reserve != NULL) {
+            status = b->commit->kind->reserve(self, b->commit->root, b->keys, budget);
+            if (status != TSU_OK) return status;
+        }
         b->phase = INSTALLING;
         return TSU_OK;
     case INSTALLING:
@@ -553,6 +591,7 @@ tsu_status tsu_batch_run(tsu_thread *self, tsu_batch *b, size_t budget)
 
 bool tsu_batch_finish(tsu_thread *self, tsu_batch *b, size_t budget)
 {
+    if (b->phase == RESERVING) b->phase = INSTALLING;
     if (b->phase == INSTALLING) {
         if (tsu_commit_abort(&b->commit->commit)) {
             undo_begin(b, TSU_GONE);

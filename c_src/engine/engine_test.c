@@ -364,7 +364,7 @@ TEST(a_batch_given_up_after_any_step_is_all_in_or_not_at_all)
                     for (i = 0; i < steps && s == TSU_AGAIN; i++) s = tsu_batch_run(self, b, 1);
                     tsu_unpin(self);
                     tsu_batch_destroy(self, b);
-                    quiet(self);
+                    tsu_engine_sync(self);
                     EXPECT(tsu_table_count(t) == had || tsu_table_count(t) == full);
                     expect_exact(self, t);
                     tsu_table_destroy(self, t);
@@ -392,7 +392,7 @@ TEST(a_table_destroyed_under_a_batch_and_the_batch_given_up_leak_nothing)
                 if (tsu_batch_run(self, b, 1) != TSU_AGAIN) break;
             tsu_unpin(self);
             tsu_table_destroy(self, t);
-            if (steps % 3) quiet(self);
+            if (steps % 3) tsu_engine_sync(self);
             tsu_batch_destroy(self, b);
         }
     expect_ground(self, before);
@@ -435,7 +435,7 @@ TEST(a_bag_batch_may_be_deleted_by_others_before_it_is_settled)
                 }
                 EXPECT_EQ(s, TSU_OK);
                 tsu_batch_destroy(self, b);
-                quiet(self);
+                tsu_engine_sync(self);
                 expect_exact(self, t);
                 tsu_table_destroy(self, t);
             }

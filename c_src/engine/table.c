@@ -636,13 +636,12 @@ static bool step_visit(void *ctx, uint64_t word)
     return false;
 }
 
-static bool is_present(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const tsu_key *k)
+/* Deleted while the table was fixed, or cleared then. */
+static bool is_ghost(tsu_thread *self, tsu_table *table, const tsu_key *k)
 {
-    struct tsu_contents *g;
+    struct tsu_contents *g = (struct tsu_contents *)(uintptr_t)tsu_load_acquire(&table->ghosts);
 
-    if (tsu_cell_holds_version(table->kind->find(self, c->root, k))) return true;
-    if (table->type == TSU_ORDERED_SET) return false;
-    for (g = (struct tsu_contents *)(uintptr_t)tsu_load_acquire(&table->ghosts); g != NULL; g = g->next)
+    for (; g != NULL; g = g->next)
         if (tsu_cell_holds_version(g->kind->find(self, g->root, k))) return true;
     return false;
 }
@@ -653,19 +652,20 @@ void tsu_step(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t le
     struct tsu_contents *c = tsu_table_contents(table);
     struct step          s = {{fn, ctx}, false};
     bool                 done;
+    uint64_t             word;
     tsu_key              k;
 
-    *present = false;
-    if (from != NULL) {
-        k = tsu_table_key(table->kind, from, len);
-        if (table->type != TSU_ORDERED_SET) *present = is_present(self, table, c, &k);
-        if (table->type != TSU_ORDERED_SET && !*present) {
-            *found = false;
-            return;
-        }
+    if (from != NULL) k = tsu_table_key(table->kind, from, len);
+    if (table->kind->next == NULL) {
+        *present = false;
+        table->kind->walk(self, c->root, from != NULL ? &k : NULL, direction, SIZE_MAX, step_visit, &s, &done);
+        *found = s.found;
+        return;
     }
-    table->kind->walk(self, c->root, from != NULL ? &k : NULL, direction, SIZE_MAX, step_visit, &s, &done);
-    *found = s.found;
+    word = table->kind->next(self, c->root, from != NULL ? &k : NULL, present);
+    if (from != NULL && !*present) *present = is_ghost(self, table, &k);
+    *found = tsu_cell_holds_version(word) && (from == NULL || *present);
+    if (*found) show(word, fn, ctx);
 }
 
 void tsu_slot(tsu_thread *self, tsu_table *table, uint64_t index, tsu_object_fn fn, void *ctx, int *past)

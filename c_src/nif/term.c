@@ -35,6 +35,10 @@ static bool ref_is_ordinary(ERL_NIF_TERM ref)
     return header_of(ref) == ref_header && tsu_get32((const uint8_t *)(uintptr_t)(ref & ~(ERL_NIF_TERM)7) + 8) == REF_MARKER;
 }
 
+/* Bits of the second word: set in what is magic or an alias. An alias may have its process behind three words and
+ * hide it (OTP 25): the VM, asked by numbers, knows whether it still leads there. */
+#define REF_MARKS 0x30000u
+
 static uint8_t *ref_words(ERL_NIF_TERM ref)
 {
     return (uint8_t *)(uintptr_t)(ref & ~(ERL_NIF_TERM)7) + REF_WORDS_AT;
@@ -431,6 +435,7 @@ static void encode_ref_slow(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w, bo
     if (refs_proven) {
         local = (header_of(term) & HEADER_KIND) == (ref_header & HEADER_KIND);
         magic = header_of(term) == magic_header && !ref_is_ordinary(term);
+        if (header_of(term) != ref_header && (tsu_get32(words + 4) & REF_MARKS) == 0) magic = true;    /* held, unknown */
     } else {
         local = magic = local_node(env, &here) && here.len == node.len && here.creation == node.creation &&
                         memcmp(here.text, node.text, node.len) == 0;
@@ -941,7 +946,8 @@ static ERL_NIF_TERM make_ref(decoder *d, const tsu_token *t)
         d->handles += 8;
         return term;
     }
-    if (t->flag || t->size != 12 || !refs_proven) return make_local_ref(d->env, t->bytes, (unsigned)(t->size / 4));
+    if (t->flag || t->size != 12 || !refs_proven || (tsu_get32(t->bytes + 4) & REF_MARKS) != 0)
+        return make_local_ref(d->env, t->bytes, (unsigned)(t->size / 4));
     term = enif_make_ref(d->env);
     memcpy(ref_words(term), t->bytes, 12);      /* nobody else has seen it */
     return term;
@@ -1380,6 +1386,7 @@ static bool prove_refs(ErlNifEnv *env)
     enif_release_resource(resource);
     ref_header = header_of(ref);
     magic_header = header_of(magic);
+    if ((tsu_get32(words + 4) & REF_MARKS) != 0) return false;
     if (!ref_is_ordinary(ref) || !ref_is_ordinary(other) || ref_is_ordinary(magic)) return false;
     if ((magic_header & HEADER_KIND) != (ref_header & HEADER_KIND)) return false;
     tsu_writer_init(&etf, buffer, sizeof buffer);

@@ -9,17 +9,18 @@
 #  4 a slot is changed though it holds another key by now           9 readers see batches before they commit
 #  5 what is under a settled batch is not frozen                   10 entries are installed after the commit is over
 # 11 a slot is emptied before the insertion that filled it is over
+# 12 a move that stopped half way leaves its versions in both places
 set -eu
 cd "$(dirname "$0")/.."
 out=${1:-../build/plants}
 [ $# -gt 0 ] && shift
-faults=${*:-1 2 3 4 5 6 7 8 9 10 11}
+faults=${*:-1 2 3 4 5 6 7 8 9 10 11 12}
 sources="$(find engine -name '*.c' ! -name '*_test.c') testing/model.c"
 mkdir -p "$out"
 missed=
 for n in $faults; do
     found=
-    for test in engine/frozen_test.c testing/stress_engine.c; do
+    for test in engine/frozen_test.c testing/stress_engine.c engine/mem/hashtab_test.c; do
         bin=$out/plant_$n
         ${CC:-gcc} -std=gnu11 -g -O1 -DTSU_DEBUG -DTSU_RACE_DELAYS=1 -DTSU_PLANT="$n" -fsanitize=address \
             -Iengine -I. -o "$bin" $test $sources -pthread

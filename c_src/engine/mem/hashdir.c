@@ -79,7 +79,7 @@ static void dir_free(tsu_thread *self, struct hash_dir *dir)
 
 static inline bool dir_is_first(const tsu_root *root, const struct hash_dir *dir)
 {
-    return dir == &root->first.dir;
+    return dir == hash_root_first(root);
 }
 
 tsu_status tsu_hash_create(tsu_thread *self, uint32_t keypos, tsu_root **out)
@@ -90,9 +90,9 @@ tsu_status tsu_hash_create(tsu_thread *self, uint32_t keypos, tsu_root **out)
     if (root == NULL) return TSU_NOMEM;
     memset(root, 0, sizeof *root);
     root->keypos = keypos;
-    root->first.dir.segment_count = 1;
-    tsu_store_relaxed(&root->first.dir.segment[0], (uint64_t)(uintptr_t)&root->line);
-    tsu_store_release(&root->dir, (uint64_t)(uintptr_t)&root->first.dir);
+    hash_root_first(root)->segment_count = 1;
+    tsu_store_relaxed(&hash_root_first(root)->segment[0], (uint64_t)(uintptr_t)&root->line);
+    tsu_store_release(&root->dir, (uint64_t)(uintptr_t)hash_root_first(root));
     *out = root;
     return TSU_OK;
 }
@@ -459,6 +459,23 @@ void tsu_hash_key_removed(tsu_thread *self, tsu_root *root, uint64_t hash)
     (void)units_move(self, root, dir, 2 * SAMPLE_KEYS);
 }
 
+tsu_status tsu_hash_reserve(tsu_thread *self, tsu_root *root, size_t keys, size_t *budget)
+{
+    for (;;) {
+        struct hash_dir *dir = hash_root_dir(root);
+        uint64_t         lines = UINT64_C(1) << dir->level;
+        tsu_status       status;
+
+        if (lines * KEYS_PER_LINE >= (uint64_t)keys * 10 || dir->level >= LEVEL_MAX) return TSU_OK;
+        if (*budget == 0) return TSU_AGAIN;
+        --*budget;
+        status = dir_extend(self, root, dir, dir->level + (lines * 2 * KEYS_PER_LINE >= (uint64_t)keys * 10 ? 1 : SMALL_STEP));
+        if (status == TSU_OK) status = units_move(self, root, dir, 1);
+        /* it can do with fuller buckets */
+        if (status != TSU_OK) return TSU_OK;
+    }
+}
+
 /* --- the end ------------------------------------------------------------------------------ */
 /* A move that stopped for want of memory has left some of a bucket's words in the next directory as well: they count
  * where they come from. */
@@ -535,7 +552,7 @@ bool tsu_hash_reap(tsu_thread *self, tsu_root *root, size_t budget,
             for (i = 0; i < bytes / sizeof(struct hash_line); i++) {
                 struct hash_line *line = (struct hash_line *)(uintptr_t)segment + i;
 
-                if ((tsu_load_relaxed(&line->ctl) & CTL_STATE) == CTL_FREEZING)
+                if ((tsu_load_relaxed(&line->ctl) & CTL_STATE) == CTL_FREEZING && !PLANTED(12))
                     targets_forget(self, dir, (uint64_t)(root->reap_segment - 1) * HASH_SEGMENT_LINES + i);
                 pieces += line_reap(self, line, release_version);
             }

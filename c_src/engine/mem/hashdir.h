@@ -47,12 +47,11 @@ struct tsu_root {
     tsu_word spared;           /* freed while growing, not yet taken off `bytes`: it must not shrink then */
     tsu_word sampled;          /* keys whose hash ends in 0000 */
     /* a table begins with a directory of one bucket that needs no memory of its own */
-    struct {
-        struct hash_dir dir;
-        tsu_word        segment[1];
-    } first;
+    _Alignas(8) unsigned char first[sizeof(struct hash_dir) + sizeof(tsu_word)];
     _Alignas(64) struct hash_line line;
 };
+
+static inline struct hash_dir *hash_root_first(const tsu_root *root) { return (struct hash_dir *)(uintptr_t)root->first; }
 
 static inline struct hash_dir *hash_root_dir(const tsu_root *root)
 {
@@ -116,6 +115,9 @@ tsu_status tsu_hash_move(tsu_thread *self, tsu_root *root, struct hash_dir *dir,
 /* A bucket is full: should the table grow first? Small tables only; large ones grow by count. */
 bool tsu_hash_want_growth(const tsu_root *root, const struct hash_dir *dir);
 tsu_status tsu_hash_grow(tsu_thread *self, tsu_root *root);
+
+/* See kind.h. Keys that come in the order of their hashes would pile up in the first buckets. */
+tsu_status tsu_hash_reserve(tsu_thread *self, tsu_root *root, size_t keys, size_t *budget);
 
 /* Counting, and now and then a step of growing or shrinking. */
 void tsu_hash_key_added(tsu_thread *self, tsu_root *root, uint64_t hash);

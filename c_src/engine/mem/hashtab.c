@@ -318,187 +318,218 @@ static uint64_t hash_peek(tsu_thread *self, tsu_root *root, const tsu_key *key)
 }
 
 /* --- in order ------------------------------------------------------------------------ */
-struct found {
-    uint64_t word;        /* committed version */
-    uint64_t hash;        /* the bits that bucket and tag tell, the rest zero */
+/* A place in the order of (hash, key). `hash` has the bits that bucket and tag tell, the rest zero, which nearly always
+ * decides; records are looked at when they tie. */
+struct place {
+    uint64_t hash;
+    uint64_t word;           /* a version whose key it is, or 0: */
+    const tsu_key *key;      /* this one; NULL: before everything */
 };
 
-struct gather {
-    struct found *items;
-    uint32_t      count, room;
-    uint32_t      dropped;         /* more than there was room for */
-    uint64_t      known;           /* mask of the bits that `hash` has right */
-};
-
-#define GATHER_ROOM 96u
-
-static uint64_t full_hash(const tsu_root *root, uint64_t word)
+static int key_compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
 {
-    size_t         len;
-    const uint8_t *k = tsu_version_key(word, root->keypos, &len);
+    int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
 
-    return tsu_hashtab_mark(k, len);
-}
-
-static int position_compare(const tsu_root *root, uint64_t a_hash, const uint8_t *a, size_t a_len,
-                            uint64_t b_word)
-{
-    size_t         b_len;
-    const uint8_t *b;
-    uint64_t       b_hash = full_hash(root, b_word);
-    int            c;
-
-    if (a_hash != b_hash) return a_hash < b_hash ? -1 : 1;
-    b = tsu_version_key(b_word, root->keypos, &b_len);
-    c = memcmp(a, b, a_len < b_len ? a_len : b_len);
     if (c != 0) return c;
     return a_len < b_len ? -1 : a_len > b_len;
 }
 
-/* -1, 0 or 1: where `word` lies against `from`; looks at the record only when tags tie. */
-static int from_compare(const tsu_root *root, const tsu_key *from, const struct gather *g,
-                        const struct found *f)
+/* Of two whose `hash` ties. */
+static int tie_compare(const tsu_root *root, const struct place *a, uint64_t b_word)
 {
-    uint64_t known = from->mark & g->known;
+    size_t         a_len, b_len;
+    const uint8_t *x, *y = tsu_version_key(b_word, root->keypos, &b_len);
+    uint64_t       a_hash, b_hash = tsu_hashtab_mark(y, b_len);
 
-    if (known != f->hash) return known < f->hash ? -1 : 1;
-    return position_compare(root, from->mark, from->bytes, from->len, f->word);
-}
-
-static int found_compare(const tsu_root *root, const struct found *a, const struct found *b)
-{
-    size_t         len;
-    const uint8_t *k;
-
-    if (a->hash != b->hash) return a->hash < b->hash ? -1 : 1;
-    k = tsu_version_key(a->word, root->keypos, &len);
-    return position_compare(root, full_hash(root, a->word), k, len, b->word);
-}
-
-static void gather_word(const tsu_root *root, struct gather *g, const tsu_key *from, uint64_t raw,
-                        uint64_t hash)
-{
-    struct found f = {tsu_cell_resolve(raw), hash};
-    uint32_t     at = g->count, i;
-    int          c = 1;
-
-    if ((f.word & TSU_CELL_KIND) == TSU_CELL_EMPTY) return;
-    if (from != NULL && from_compare(root, from, g, &f) >= 0) return;
-    while (at > 0 && (c = found_compare(root, &f, &g->items[at - 1])) < 0) at--;
-    if (at > 0 && c == 0) {
-        g->items[at - 1] = f;              /* deleted and inserted again while we looked */
-        return;
+    if (a->word != 0) {
+        x = tsu_version_key(a->word, root->keypos, &a_len);
+        a_hash = tsu_hashtab_mark(x, a_len);
+    } else {
+        x = a->key->bytes;
+        a_len = a->key->len;
+        a_hash = a->key->mark;
     }
-    if (g->count == g->room) g->dropped++;
-    else g->count++;
-    for (i = g->count - 1; i > at; i--) g->items[i] = g->items[i - 1];
-    if (at < g->room) g->items[at] = f;
+    if (a_hash != b_hash) return a_hash < b_hash ? -1 : 1;
+    return key_compare(x, a_len, y, b_len);
 }
 
-/* The versions of the bucket that holds `hash`, those of lower hashes left out (the bucket may have become wider
- * since `hash` was its first), and after `from`, in order: the first GATHER_ROOM of them. Returns the last hash of the bucket. */
-static uint64_t gather_bucket(tsu_root *root, uint64_t hash, const tsu_key *from, struct gather *g)
+/* The bucket that holds a hash, as it is now. */
+struct bucket {
+    struct hash_line *line;
+    uint64_t          ctl, low, high;
+    uint32_t          window;
+};
+
+static struct bucket bucket_of(const tsu_root *root, uint64_t hash)
 {
     struct hash_dir *dir = hash_root_dir(root);
+    struct bucket    b;
 
     for (;; dir = hash_dir_next(dir)) {
-        struct hash_line *line = hash_dir_line(dir, hash);
-        uint64_t          ctl, low, high, window;
-        struct slots      s;
-        bool              more = true;
+        b.line = hash_dir_line(dir, hash);
+        if (b.line == NULL) continue;
+        b.ctl = tsu_load_acquire(&b.line->ctl);
+        if ((b.ctl & CTL_STATE) == CTL_FORWARD) continue;
+        hash_dir_interval(dir, hash, &b.low, &b.high);
+        b.window = hash_window(dir->level);
+        return b;
+    }
+}
 
-        if (line == NULL) continue;
-        ctl = tsu_load_acquire(&line->ctl);
-        if ((ctl & CTL_STATE) == CTL_FORWARD) continue;
-        hash_dir_interval(dir, hash, &low, &high);
-        window = hash_window(dir->level);
-        g->known = ~(UINT64_MAX >> 1 >> (window + 15));
-        g->count = g->dropped = 0;
-        if ((ctl & CTL_STATE) == CTL_INSERTING) {
-            uint64_t word = inserting_word(ctl), whole = full_hash(root, word);
+static inline uint64_t known_bits(const struct bucket *b, uint64_t hash)
+{
+    return hash & ~(UINT64_MAX >> 1 >> (b->window + 15));
+}
 
-            if (whole >= hash || from != NULL) gather_word(root, g, from, word, whole & g->known);
+/* Keeps `word` if it is after `from` and before the best so far. */
+static inline void consider(const tsu_root *root, const struct place *from, struct place *best, uint64_t word,
+                            uint64_t hash, bool *present)
+{
+    int c;
+
+    if (from != NULL) {
+        if (hash < from->hash) return;
+        if (hash == from->hash) {
+            c = tie_compare(root, from, word);
+            if (c == 0 && present != NULL) *present = (tsu_cell_resolve(word) & TSU_CELL_KIND) != TSU_CELL_EMPTY;
+            if (c >= 0) return;
         }
-        s = slots_begin(line);
-        while (more) {
-            uint64_t w = tsu_load_acquire(s.slot);
+    }
+    if (best->word != 0 && (hash > best->hash || (hash == best->hash && tie_compare(root, best, word) <= 0))) return;
+    best->word = word;
+    best->hash = hash;
+}
 
-            if (slots_enter(&s, w)) continue;
-            more = slots_next(&s);
-            if (!tsu_cell_holds_version(w)) continue;
-            if ((ctl & CTL_STATE) == CTL_INSERTING
-                && tsu_cell_version(w) == tsu_cell_version(inserting_word(ctl))) continue;
-            if (low < hash && from == NULL && full_hash(root, w) < hash) continue;
-            gather_word(root, g, from, w, low | (w & TSU_CELL_AUX) >> window);
-        }
-        return high;
+/* The first version in the bucket after `from`, committed or not; word 0: there is none. */
+static struct place bucket_next(const tsu_root *root, const struct bucket *b, const struct place *from, bool *present)
+{
+    struct place best = {0, 0, NULL};
+    struct slots s = slots_begin(b->line);
+    bool         more = true;
+
+    if ((b->ctl & CTL_STATE) == CTL_INSERTING) {
+        size_t         len;
+        uint64_t       word = inserting_word(b->ctl);
+        const uint8_t *k = tsu_version_key(word, root->keypos, &len);
+
+        consider(root, from, &best, word, known_bits(b, tsu_hashtab_mark(k, len)), present);
+    }
+    while (more) {
+        uint64_t w = tsu_load_acquire(s.slot);
+
+        if (slots_enter(&s, w)) continue;
+        more = slots_next(&s);
+        if (tsu_cell_holds_version(w))
+            consider(root, from, &best, w & (TSU_CELL_POINTER | TSU_CELL_KIND), b->low | (w & TSU_CELL_AUX) >> b->window,
+                     present);
+    }
+    return best;
+}
+
+/* The records of a bucket, before they are looked at one after another. */
+static void bucket_fetch(const struct bucket *b)
+{
+    uint32_t i;
+
+    for (i = 0; i < HASH_HEAD_SLOTS; i++) {
+        uint64_t w = tsu_load_relaxed(&b->line->slot[i]);
+
+        if ((w & TSU_CELL_KIND) != TSU_CELL_EMPTY) __builtin_prefetch(tsu_cell_version(w));
     }
 }
 
 static void hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                       size_t budget, tsu_visit_fn visit, void *ctx, bool *done)
 {
-    struct found  items[GATHER_ROOM];
-    struct gather g = {items, 0, GATHER_ROOM, 0, 0};
-    uint64_t      hash = from != NULL ? from->mark : 0, high;
-    tsu_key       again;
-    uint32_t      i;
+    struct bucket b = bucket_of(root, from != NULL ? from->mark : 0);
+    struct place  at = {from != NULL ? known_bits(&b, from->mark) : 0, 0, from};
+    bool          begun = from != NULL;
 
     (void)self;
     (void)direction;                 /* a hash table has one order: ets says so too */
     *done = false;
-    for (;;) {
-        high = gather_bucket(root, hash, from, &g);
-        for (i = 0; i < g.count; i++)
-            if (!visit(ctx, items[i].word)) return;
-        if (g.dropped > 0) {
-            again.bytes = tsu_version_key(items[g.count - 1].word, root->keypos, &again.len);
-            again.mark = tsu_hashtab_mark(again.bytes, again.len);
-            from = &again;
-            hash = again.mark;
-        } else {
-            if (high == UINT64_MAX) break;
-            hash = high + 1;
-            from = NULL;
+    bucket_fetch(&b);
+    for (; budget > 0; budget--) {
+        struct place next = bucket_next(root, &b, begun ? &at : NULL, NULL);
+        uint64_t     word;
+
+        if (next.word == 0) {
+            if (b.high == UINT64_MAX) {
+                *done = true;
+                return;
+            }
+            b = bucket_of(root, b.high + 1);
+            begun = false;
+            bucket_fetch(&b);
+            continue;
         }
-        if (budget <= g.count + 1u) return;
-        budget -= g.count + 1u;
+        word = tsu_cell_resolve(next.word);
+        if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY && !visit(ctx, word)) return;
+        at = next;
+        begun = true;
     }
-    *done = true;
 }
 
+static uint64_t hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present)
+{
+    struct bucket b = bucket_of(root, from != NULL ? from->mark : 0);
+    struct place  at = {from != NULL ? known_bits(&b, from->mark) : 0, 0, from};
+    bool          begun = from != NULL;
+
+    (void)self;
+    *present = false;
+    for (;;) {
+        struct place next = bucket_next(root, &b, begun ? &at : NULL, at.key != NULL ? present : NULL);
+        uint64_t     word;
+
+        if (next.word == 0) {
+            if (b.high == UINT64_MAX) return 0;
+            b = bucket_of(root, b.high + 1);
+            begun = false;
+        } else {
+            word = tsu_cell_resolve(next.word);
+            if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY) return word;
+            begun = true;
+        }
+        at = next;
+    }
+}
+
+/* Buckets are counted in the oldest directory; part of an interval may have moved on to the next, or come from it. */
 static void hash_slot(tsu_thread *self, tsu_root *root, uint64_t index, tsu_visit_fn visit, void *ctx,
                       int *past)
 {
-    struct found  items[GATHER_ROOM];
-    struct gather g = {items, 0, GATHER_ROOM, 0, 0};
     uint32_t      level = hash_root_dir(root)->level;
-    uint64_t      hash, end, high;
-    tsu_key       again, *from = NULL;
-    uint32_t      i;
+    uint64_t      hash, end;
+    struct bucket b;
+    struct place  at = {0, 0, NULL};
+    bool          begun = false;
 
     (void)self;
     *past = index < UINT64_C(1) << level ? 0 : index == UINT64_C(1) << level ? 1 : 2;
     if (*past != 0) return;
     hash = level == 0 ? 0 : index << (64 - level);
-    end = hash | UINT64_MAX >> 1 >> (level == 0 ? 0 : level - 1);
-    if (level == 0) end = UINT64_MAX;
+    end = hash | UINT64_MAX >> level;
+    b = bucket_of(root, hash);
     for (;;) {
-        high = gather_bucket(root, hash, from, &g);
-        for (i = 0; i < g.count; i++) {
-            if (full_hash(root, items[i].word) > end) return;
-            if (full_hash(root, items[i].word) >= hash && !visit(ctx, items[i].word)) return;
+        struct place   next = bucket_next(root, &b, begun ? &at : NULL, NULL);
+        size_t         len;
+        const uint8_t *k;
+        uint64_t       word, mark;
+
+        if (next.word == 0) {
+            if (b.high >= end) return;
+            b = bucket_of(root, b.high + 1);
+            begun = false;
+            continue;
         }
-        if (g.dropped > 0) {
-            again.bytes = tsu_version_key(items[g.count - 1].word, root->keypos, &again.len);
-            again.mark = tsu_hashtab_mark(again.bytes, again.len);
-            from = &again;
-            hash = again.mark;
-        } else {
-            if (high >= end) return;
-            hash = high + 1;
-            from = NULL;
-        }
+        at = next;
+        begun = true;
+        k = tsu_version_key(next.word, root->keypos, &len);
+        mark = tsu_hashtab_mark(k, len);
+        if (mark > end) return;
+        word = tsu_cell_resolve(next.word);
+        if (mark >= hash && (word & TSU_CELL_KIND) != TSU_CELL_EMPTY && !visit(ctx, word)) return;
     }
 }
 
@@ -510,9 +541,11 @@ const tsu_kind tsu_kind_hash = {
     .find = hash_find,
     .edit = hash_edit,
     .install = hash_install,
+    .reserve = tsu_hash_reserve,
     .restore = hash_restore,
     .peek = hash_peek,
     .walk = hash_walk,
+    .next = hash_next,
     .slot = hash_slot,
     .verify = tsu_hash_verify,
 };

@@ -51,6 +51,10 @@ typedef struct tsu_kind {
     tsu_status (*install)(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
                           tsu_install_outcome *outcome, tsu_commit **other);
 
+    /* Makes room for as many keys as are about to be installed in order, at most *budget steps; AGAIN: call again. NULL: no
+     * such need. */
+    tsu_status (*reserve)(tsu_thread *self, tsu_root *root, size_t keys, size_t *budget);
+
     /* Takes an aborted entry's version out of its cell, if it is there: what was under it comes back. */
     void (*restore)(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry);
 
@@ -62,6 +66,9 @@ typedef struct tsu_kind {
      * are seen exactly once by a chain of walks that each start after the last key seen. */
     void (*walk)(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                  size_t budget, tsu_visit_fn visit, void *ctx, bool *done);
+
+    /* The first committed version after `from` (NULL: of all), or 0; *present: `from` is there. NULL: walk does as well. */
+    uint64_t (*next)(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present);
 
     /* ets' slot/2: hash tables: bucket `index`; ordered: the index-th version. *past: 0 inside, 1 at the very
      * end, 2 beyond. */

@@ -8,7 +8,7 @@
 #define CHUNK_PAGES   (CHUNK_BYTES / PAGE_BYTES)
 #define FINE_COUNT    32u                 /* 8, 16, ... 256 */
 #define CLASS_COUNT   (FINE_COUNT + 20u)  /* then four steps to a doubling: 320 ... 8192 */
-#define POOL_KEEP     (4u << 20)          /* bytes of free pages that keep their memory */
+#define POOL_KEEP     (32u << 20)         /* bytes of free pages that keep their memory */
 #define HUGE_FROM     (16u << 20)         /* from here on chunks ask for huge pages */
 
 /* xfree: head of the list of pieces that other threads freed; bit 0: tell the heap when one comes */

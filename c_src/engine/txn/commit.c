@@ -5,6 +5,7 @@
 #include "term/order.h"
 #include "txn/commit.h"
 
+#define FETCH_AHEAD    8     /* records are fetched into the cache before they are looked at */
 #define HELP_DEPTH_MAX 8     /* commits in each other's way are in key order: deeper chains are tried again later */
 
 size_t tsu_commit_bytes(size_t count)
@@ -115,6 +116,7 @@ tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *
         }
         if (*budget == 0) return TSU_AGAIN;
         --*budget;
+        if (at + FETCH_AHEAD < r->count) __builtin_prefetch(tsu_cell_version(r->items[at + FETCH_AHEAD].entry.word));
         status = install_one(self, r, at, &outcome, &other);
         if (status != TSU_OK) return status;
         if (outcome == TSU_INSTALL_DONE) {

@@ -1,0 +1,300 @@
+/* hashtab_test.c: buckets that overflow, tables half way between two directories, walks that go on. */
+#include "mem/bag.h"
+#include "mem/hashtab.h"
+#include "mem/slab.h"
+#include "testing/harness.h"
+#include "testing/objects.h"
+
+static tsu_thread *setup(void)
+{
+    static bool opened;
+
+    if (!opened) {
+        EXPECT_EQ(tsu_ebr_init(), TSU_OK);
+        atexit(tsu_ebr_deinit);
+    }
+    opened = true;
+    tsu_hash_seed = tsu_test_seed();
+    return tsu_thread_self();
+}
+
+typedef struct put { tsu_edit edit; bool remove; } put;
+
+static tsu_verdict put_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    (void)self;
+    (void)current;
+    return ((put *)edit)->remove ? TSU_EDIT_REMOVE : TSU_EDIT_PUT;
+}
+
+static tsu_key key_of(object_bytes *bytes, int64_t id)
+{
+    *bytes = object_key(id, 0);
+    return (tsu_key){bytes->bytes, bytes->len, tsu_hashtab_mark(bytes->bytes, bytes->len), false};
+}
+
+static void change(tsu_thread *self, tsu_root *root, int64_t id, int64_t value, bool remove)
+{
+    object_bytes b, o = object_make(id, 0, value);
+    tsu_key      k = key_of(&b, id);
+    put          p = {{.decide = put_decide}, remove};
+
+    tsu_pin(self);
+    if (!remove) p.edit.put = tsu_record_word(tsu_record_create(self, o.bytes, o.len));
+    EXPECT_EQ(tsu_kind_hash.edit(self, root, &k, &p.edit), TSU_OK);
+    if (p.edit.old != 0) (void)tsu_version_retire(self, p.edit.old);
+    tsu_unpin(self);
+}
+
+static int64_t find(tsu_thread *self, tsu_root *root, int64_t id)
+{
+    object_bytes b;
+    tsu_key      k = key_of(&b, id);
+    uint64_t     w;
+    int64_t      v;
+
+    tsu_pin(self);
+    w = tsu_kind_hash.find(self, root, &k);
+    v = w == 0 ? -1 : object_value(tsu_version_object(w));
+    tsu_unpin(self);
+    return v;
+}
+
+static tsu_root *make(tsu_thread *self)
+{
+    tsu_root *root = NULL;
+
+    CHECK(tsu_kind_hash.create(self, 1, &root) == TSU_OK);
+    return root;
+}
+
+static void expect_sound(tsu_thread *self, tsu_root *root)
+{
+    const char *fault;
+
+    tsu_pin(self);
+    fault = tsu_kind_hash.verify(self, root);
+    tsu_unpin(self);
+    EXPECT_STR(fault != NULL ? fault : "sound", "sound");
+}
+
+static void destroy(tsu_thread *self, tsu_root *root)
+{
+    tsu_ebr_drain(self);
+    while (!tsu_kind_hash.reap(self, root, 100, tsu_version_destroy)) {}
+    tsu_ebr_drain(self);
+#ifdef TSU_DEBUG
+    EXPECT_EQ(tsu_load_relaxed(&tsu_slab_live), 0);
+#endif
+}
+
+typedef struct visited { int64_t *ids; size_t count, stop_after; object_bytes last; } visited;
+
+static bool visit(void *ctx, uint64_t word)
+{
+    visited       *v = ctx;
+    int            variant;
+    size_t         len;
+    const uint8_t *k = tsu_version_key(word, 1, &len);
+
+    v->ids[v->count++] = object_key_of(tsu_version_object(word), &variant);
+    memcpy(v->last.bytes, k, len);
+    v->last.len = len;
+    return v->count % v->stop_after != 0;
+}
+
+/* A chain of walks, each from the last key seen; `between` runs after each. */
+static void walk_all(tsu_thread *self, tsu_root *root, visited *v, size_t budget, void (*between)(tsu_thread *, tsu_root *))
+{
+    bool done = false, more = false;
+
+    v->count = 0;
+    while (!done) {
+        tsu_key from = {v->last.bytes, v->last.len, 0, false};
+        object_bytes copy = v->last;
+
+        from.bytes = copy.bytes;
+        if (more) from.mark = tsu_hashtab_mark(copy.bytes, copy.len);
+        tsu_pin(self);
+        tsu_kind_hash.walk(self, root, more ? &from : NULL, TSU_FORWARD, budget, visit, v, &done);
+        tsu_unpin(self);
+        if (v->count > 0) more = true;
+        if (between != NULL) between(self, root);
+    }
+}
+
+/* Keys whose hashes begin alike: they meet in one bucket until a table has 2^12 of them. */
+#define ALIKE 150
+static int64_t alike[ALIKE];
+
+static void alike_find(void)
+{
+    int64_t id;
+    int     n = 0;
+
+    for (id = 1000000; n < ALIKE; id++) {
+        object_bytes b;
+
+        if (key_of(&b, id).mark >> 52 == 0xabc) alike[n++] = id;
+    }
+}
+
+TEST(keys_with_hashes_alike_fill_side_lines_and_come_and_go)
+{
+    tsu_thread *self = setup();
+    tsu_root   *root = make(self);
+    uint64_t    rng = tsu_test_seed();
+    int64_t     value[ALIKE], ids[ALIKE];
+    visited     v = {ids, 0, SIZE_MAX, {{0}, 0}};
+    int         i, n, wrong = 0;
+    size_t      present;
+
+    alike_find();
+    memset(value, 0xff, sizeof value);
+    for (n = 0; n < 4000; n++) {
+        i = (int)tsu_rand_below(&rng, ALIKE);
+        value[i] = tsu_rand_below(&rng, 3) ? n : -1;
+        change(self, root, alike[i], n, value[i] < 0);
+        wrong += find(self, root, alike[i]) != value[i];
+        i = (int)tsu_rand_below(&rng, ALIKE);
+        wrong += find(self, root, alike[i]) != value[i];
+        if (n % 500 == 0) expect_sound(self, root);
+    }
+    EXPECT_EQ(wrong, 0);
+    for (present = 0, i = 0; i < ALIKE; i++) present += value[i] >= 0;
+    walk_all(self, root, &v, SIZE_MAX, NULL);
+    EXPECT_EQ(v.count, present);
+    v.stop_after = 7;
+    walk_all(self, root, &v, SIZE_MAX, NULL);
+    EXPECT_EQ(v.count, present);
+    expect_sound(self, root);
+    destroy(self, root);
+}
+
+TEST(a_table_that_grows_through_many_levels_finds_every_key_at_every_moment)
+{
+    tsu_thread *self = setup();
+    tsu_root   *root = make(self);
+    uint64_t    rng = tsu_test_seed();
+    long        many = tsu_test_rounds(TSU_TEST_SANITIZED ? 60000 : 300000), i;
+    int         wrong = 0, k;
+    size_t      bytes = 0;
+
+    for (i = 0; i < many; i++) {
+        change(self, root, i, i, false);
+        for (k = 0; k < 3; k++) {
+            long id = (long)tsu_rand_below(&rng, (uint64_t)i + 2);
+
+            wrong += find(self, root, id) != (id <= i ? id : -1);
+        }
+        wrong += tsu_kind_hash.bytes(root) < bytes;         /* it only grows: never less */
+        bytes = tsu_kind_hash.bytes(root);
+        if ((i & (i - 1)) == 0 || i % 20011 == 0) expect_sound(self, root);
+    }
+    EXPECT(bytes < (size_t)many * 20 + 10000);
+    for (i = 0; i < many; i++) {
+        change(self, root, i, 0, true);
+        wrong += find(self, root, i) != -1;
+        k = (int)(i + 1 + (long)tsu_rand_below(&rng, (uint64_t)(many - i)));
+        wrong += k < many && find(self, root, k) != k;
+        if (i % 20011 == 0) expect_sound(self, root);
+    }
+    EXPECT_EQ(wrong, 0);
+    EXPECT(tsu_kind_hash.bytes(root) < 100000);
+    expect_sound(self, root);
+    destroy(self, root);
+}
+
+static int64_t next_id;
+static int64_t direction;
+
+static void grow_or_shrink(tsu_thread *self, tsu_root *root)
+{
+    int i;
+
+    for (i = 0; i < 300; i++) {
+        if (direction > 0 && next_id >= 60000) return;
+        if (direction > 0) change(self, root, next_id++, 0, false);
+        else if (next_id > 5000) change(self, root, --next_id, 0, true);
+    }
+}
+
+static void walk_while(int64_t way)
+{
+    tsu_thread *self = setup();
+    tsu_root   *root = make(self);
+    int64_t    *ids = malloc(2000000 * sizeof *ids), *first = malloc(5000 * sizeof *first);
+    uint8_t    *times = calloc(200000, 1);
+    visited     v = {ids, 0, 23, {{0}, 0}};
+    size_t      i, n, wrong = 0;
+
+    direction = 1;
+    for (next_id = 0; next_id < 5000;) grow_or_shrink(self, root);
+    next_id = 5000;
+    for (i = 5000; i < 5100; i++) change(self, root, (int64_t)i, 0, true);
+    walk_all(self, root, &v, 64, NULL);
+    for (n = 0, i = 0; i < v.count; i++)
+        if (ids[i] < 5000) first[n++] = ids[i];
+    EXPECT_EQ(n, 5000);
+    if (way < 0)
+        while (next_id < 60000) grow_or_shrink(self, root);
+    direction = way;
+    walk_all(self, root, &v, 64, grow_or_shrink);
+    for (n = 0, i = 0; i < v.count; i++) {
+        if (times[ids[i] % 200000]++ != 0) wrong++;
+        if (ids[i] < 5000 && n < 5000 && first[n++] != ids[i]) wrong++;
+    }
+    EXPECT_EQ(wrong, 0);
+    EXPECT_EQ(n, 5000);
+    expect_sound(self, root);
+    destroy(self, root);
+    free(ids);
+    free(first);
+    free(times);
+}
+
+TEST(a_walk_keeps_its_order_and_misses_nothing_while_the_table_grows) { walk_while(1); }
+TEST(a_walk_keeps_its_order_and_misses_nothing_while_the_table_shrinks) { walk_while(-1); }
+
+#ifdef TSU_DEBUG
+TEST(a_move_that_stops_for_want_of_memory_loses_and_doubles_nothing)
+{
+    tsu_thread *self = setup();
+    long        after;
+    int         wrong = 0;
+
+    alike_find();
+    for (after = 0; after < 60; after++) {
+        tsu_root *root = make(self);
+        int       i, done = 0;
+
+        for (i = 0; i < 40; i++) change(self, root, alike[i], i, false);
+        for (i = 0; i < 1300; i++) change(self, root, i, i, false);
+        tsu_slab_fail_after(after);
+        for (; i < 6000; i++) {
+            object_bytes b, o = object_make(i, 0, i);
+            tsu_key      k = key_of(&b, i);
+            put          p = {{.decide = put_decide}, false};
+            tsu_record  *r;
+
+            tsu_slab_fail_after(-1);
+            r = tsu_record_create(self, o.bytes, o.len);
+            tsu_slab_fail_after(i % 7 == 0 ? after % 5 : 0);
+            p.edit.put = tsu_record_word(r);
+            tsu_pin(self);
+            if (tsu_kind_hash.edit(self, root, &k, &p.edit) != TSU_OK) tsu_record_discard(self, r);
+            else done++;
+            tsu_unpin(self);
+        }
+        EXPECT(done > 0);
+        for (i = 0; i < 40; i++) wrong += find(self, root, alike[i]) != i;
+        for (i = 0; i < 1300; i++) wrong += find(self, root, i) != i;
+        tsu_slab_fail_after(-1);
+        destroy(self, root);
+        if (tsu_test_state.failures > 0) break;
+    }
+    EXPECT_EQ(wrong, 0);
+}
+#endif
+
+TEST_MAIN
