@@ -106,7 +106,7 @@ static ErlNifFunc functions[] = {
     {"give_away",           3, tsu_nif_give_away,          SHORT},  /* copies the data into a message */
     {"safe_fixtable",       2, tsu_nif_safe_fixtable,      SHORT},  /* a list of what this process has fixed */
     {"anchor",              1, tsu_nif_anchor,             SHORT},  /* one load */
-    {"unanchor",            1, tsu_nif_unanchor,           SHORT},  /* one store */
+    {"unanchor",            2, tsu_nif_unanchor,           SHORT},  /* one store, seldom a message */
     {"insert",              2, tsu_nif_insert,             YIELDS}, /* 16 objects or 64 steps between looks */
     {"insert_new",          2, tsu_nif_insert_new,         YIELDS}, /* the same */
     {"lookup",              2, tsu_nif_lookup,             SHORT},  /* one path, and the objects it answers */

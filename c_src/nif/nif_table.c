@@ -179,7 +179,8 @@ TSU_NIF(tsu_nif_setopts_heir)
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
     if (tsu_call_is_owner(&c) && tsu_heir_read(env, argv[1], &heir)) {
         s = tsu_registry_heir(env, c.live, heir.some ? &heir.pid : NULL, heir.data);
-        if (s == TSU_OK) tsu_store_release(&c.live->anchored, heir.anchor != 0);
+        /* Without an heir it keeps what anchor it has, for the next one. */
+        if (s == TSU_OK && heir.some) tsu_store_release(&c.live->anchored, heir.anchor != 0);
     }
     tsu_call_end(&c);
     return s == TSU_OK ? tsu_atom_true : tsu_reply_status(env, s);
@@ -205,6 +206,7 @@ TSU_NIF(tsu_nif_give_away)
     ErlNifPid    to;
     tsu_status   s = TSU_BADARG;
     ERL_NIF_TERM cause = tsu_atom_none, anchor;
+    bool         anchored = false;
 
     (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
@@ -212,10 +214,10 @@ TSU_NIF(tsu_nif_give_away)
     if (!enif_get_local_pid(env, argv[1], &to) || !enif_is_process_alive(env, &to)) goto done;
     if (!tsu_call_is_owner(&c)) cause = tsu_atom_not_owner;
     else if (to.pid == c.caller.pid) cause = tsu_atom_owner;
-    else s = tsu_registry_give(env, c.live, &c.caller, &to, argv[2]);
+    else s = tsu_registry_give(env, c.live, &c.caller, &to, argv[2], &anchored);
 done:
     tsu_call_end(&c);
-    if (s == TSU_OK) return with_anchor(env, anchor, tsu_atom_true);
+    if (s == TSU_OK) return with_anchor(env, anchored ? anchor : 0, tsu_atom_true);
     return s == TSU_BADARG ? tsu_reply_badarg(env, cause) : tsu_reply_status(env, s);
 }
 
@@ -246,14 +248,17 @@ TSU_NIF(tsu_nif_anchor)
     return anchor != 0 ? anchor : tsu_atom_none;
 }
 
-/* unanchor(T): ETS-TRANSFER is ours to send again. Its owner's, or whoever has renamed it. */
+/* unanchor(T, none | Pid): ETS-TRANSFER is ours to send again; Pid has the table and could not be given the anchor.
+ * For whoever had the right to begin that with. */
 TSU_NIF(tsu_nif_unanchor)
 {
-    tsu_call c;
+    tsu_call  c;
+    ErlNifPid given;
+    bool      some = enif_get_local_pid(env, argv[1], &given) != 0;
 
     (void)argc;
-    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
-    tsu_store_release(&c.live->anchored, 0);
+    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_INFO)) return tsu_call_refuse(&c);
+    tsu_registry_unanchor(env, c.live, some ? &given : NULL);
     tsu_call_end(&c);
     return tsu_atom_true;
 }

@@ -204,12 +204,13 @@ static ERL_NIF_TERM name_or_none(const tsu_live *live)
 }
 
 tsu_status tsu_registry_give(ErlNifEnv *env, tsu_live *live, const ErlNifPid *from,
-                             const ErlNifPid *to, ERL_NIF_TERM data)
+                             const ErlNifPid *to, ERL_NIF_TERM data, bool *anchored)
 {
     tsu_status   s = TSU_OK;
     tsu_process *process = NULL;
     ERL_NIF_TERM name = 0;
 
+    *anchored = false;
     tsu_env_mutex_lock(&tsu_registry_mutex);
     s = tsu_process_obtain_locked(env, to, &process);
     if (s == TSU_GONE) s = TSU_BADARG;
@@ -218,13 +219,33 @@ tsu_status tsu_registry_give(ErlNifEnv *env, tsu_live *live, const ErlNifPid *fr
         tsu_process_disown_locked(live);
         tsu_process_own_locked(process, live);
         tsu_store_seq(&live->owner, to->pid);
-        tsu_store_release(&live->anchored, 0);      /* the anchor stays behind, and is deleted */
+        *anchored = tsu_load_relaxed(&live->anchored) != 0;
         name = name_or_none(live);
     }
     tsu_env_mutex_unlock(&tsu_registry_mutex);
     /* Pinned by the caller, so that `live` stays whatever the new owner does with the table. */
-    if (s == TSU_OK) transfer_send(env, to, from, live, name, data);
+    if (s == TSU_OK && !*anchored) transfer_send(env, to, from, live, name, data);
     return s;
+}
+
+void tsu_registry_unanchor(ErlNifEnv *env, tsu_live *live, const ErlNifPid *given)
+{
+    ErlNifPid    heir;
+    tsu_gift    *gift = NULL;
+    ERL_NIF_TERM name = 0;
+
+    tsu_env_mutex_lock(&tsu_registry_mutex);
+    tsu_store_release(&live->anchored, 0);
+    if (given != NULL && !live->gone && live->heir_process != NULL && live->owner_process == live->heir_process) {
+        heir = live->heir_process->pid;
+        name = name_or_none(live);
+        gift = live->heir_data;
+        tsu_fetch_add(&gift->owner_count, 1);
+    }
+    tsu_env_mutex_unlock(&tsu_registry_mutex);
+    if (gift == NULL) return;
+    transfer_send(env, &heir, given, live, name, gift->term);
+    tsu_gift_release(gift);
 }
 
 tsu_status tsu_registry_heir(ErlNifEnv *env, tsu_live *live, const ErlNifPid *heir, ERL_NIF_TERM data)

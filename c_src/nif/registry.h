@@ -24,8 +24,8 @@
  *             it is gone, or its heir's, at the first look; and an *anchor*: a small ets table with the same owner, name and
  *             heir, so that it is the VM that sends ETS-TRANSFER. What it sends has to lead to our table: a named one's
  *             name does, and a table that is born with an heir has its anchor's tid for its own (a second way to a live
- *             table: a chain by the reference's hash). An unnamed table that gets its heir later, or any that is given away,
- *             has none, and its heir may hear of the owner's end first. See tsunami_owner.erl.
+ *             table: a chain by the reference's hash). An anchor is given away with its table. An unnamed table that gets
+ *             its first heir later has none, and its heir may hear of the owner's end first. See tsunami_owner.erl.
  * Checked by  test/tsunami_owner_tests.erl, test/tsunami_names_tests.erl
  */
 #ifndef TSU_NIF_REGISTRY_H
@@ -151,10 +151,14 @@ bool tsu_registry_bury(tsu_thread *self, tsu_live *live);
 /* EXISTS: the name is taken. GONE: the table is. */
 tsu_status tsu_registry_rename(ErlNifEnv *env, tsu_thread *self, tsu_live *live, ERL_NIF_TERM name);
 
-/* Gives a table to another process and sends it ETS-TRANSFER. BADARG: that one is dead. GONE: the table is, or belongs to
- * another than `from` by now. */
+/* Gives a table to another process and sends it ETS-TRANSFER, unless it has an anchor (*anchored): who gives that away too has
+ * the VM send it. BADARG: that one is dead. GONE: the table is, or belongs to another than `from` by now. */
 tsu_status tsu_registry_give(ErlNifEnv *env, tsu_live *live, const ErlNifPid *from,
-                             const ErlNifPid *to, ERL_NIF_TERM data);
+                             const ErlNifPid *to, ERL_NIF_TERM data, bool *anchored);
+
+/* The table has no anchor from here on. `given`, else NULL, had got the table but not its anchor: if it has died since,
+ * its heir is told now. Pinned. */
+void tsu_registry_unanchor(ErlNifEnv *env, tsu_live *live, const ErlNifPid *given);
 
 /* heir NULL: none. A dead heir is none. */
 tsu_status tsu_registry_heir(ErlNifEnv *env, tsu_live *live, const ErlNifPid *heir, ERL_NIF_TERM data);

@@ -321,9 +321,10 @@ static uint64_t hash_peek(tsu_thread *self, tsu_root *root, const tsu_key *key)
 /* A place in the order of (hash, key). `hash` has the bits that bucket and tag tell, the rest zero, which nearly always
  * decides; records are looked at when they tie. */
 struct place {
-    uint64_t hash;
-    uint64_t word;           /* a version whose key it is, or 0: */
-    const tsu_key *key;      /* this one; NULL: before everything */
+    uint64_t       hash;
+    uint64_t       word;     /* a version whose key it is, or 0: */
+    const tsu_key *key;      /* this one, or NULL: */
+    uint64_t       floor;    /* before all keys of this hash */
 };
 
 static int key_compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
@@ -344,6 +345,8 @@ static int tie_compare(const tsu_root *root, const struct place *a, uint64_t b_w
     if (a->word != 0) {
         x = tsu_version_key(a->word, root->keypos, &a_len);
         a_hash = tsu_hashtab_mark(x, a_len);
+    } else if (a->key == NULL) {
+        return b_hash < a->floor ? 1 : -1;
     } else {
         x = a->key->bytes;
         a_len = a->key->len;
@@ -387,13 +390,11 @@ static inline void consider(const tsu_root *root, const struct place *from, stru
 {
     int c;
 
-    if (from != NULL) {
-        if (hash < from->hash) return;
-        if (hash == from->hash) {
-            c = tie_compare(root, from, word);
-            if (c == 0 && present != NULL) *present = (tsu_cell_resolve(word) & TSU_CELL_KIND) != TSU_CELL_EMPTY;
-            if (c >= 0) return;
-        }
+    if (hash < from->hash) return;
+    if (hash == from->hash) {
+        c = tie_compare(root, from, word);
+        if (c == 0 && present != NULL) *present = (tsu_cell_resolve(word) & TSU_CELL_KIND) != TSU_CELL_EMPTY;
+        if (c >= 0) return;
     }
     if (best->word != 0 && (hash > best->hash || (hash == best->hash && tie_compare(root, best, word) <= 0))) return;
     best->word = word;
@@ -403,7 +404,7 @@ static inline void consider(const tsu_root *root, const struct place *from, stru
 /* The first version in the bucket after `from`, committed or not; word 0: there is none. */
 static struct place bucket_next(const tsu_root *root, const struct bucket *b, const struct place *from, bool *present)
 {
-    struct place best = {0, 0, NULL};
+    struct place best = {0, 0, NULL, 0};
     struct slots s = slots_begin(b->line);
     bool         more = true;
 
@@ -426,6 +427,13 @@ static struct place bucket_next(const tsu_root *root, const struct bucket *b, co
     return best;
 }
 
+/* Goes on to the bucket of a hash; if the table has shrunk meanwhile, it holds smaller ones too. */
+static struct place bucket_enter(const tsu_root *root, uint64_t hash, struct bucket *b)
+{
+    *b = bucket_of(root, hash);
+    return (struct place){known_bits(b, hash), 0, NULL, hash};
+}
+
 /* The records of a bucket, before they are looked at one after another. */
 static void bucket_fetch(const struct bucket *b)
 {
@@ -441,16 +449,16 @@ static void bucket_fetch(const struct bucket *b)
 static void hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                       size_t budget, tsu_visit_fn visit, void *ctx, bool *done)
 {
-    struct bucket b = bucket_of(root, from != NULL ? from->mark : 0);
-    struct place  at = {from != NULL ? known_bits(&b, from->mark) : 0, 0, from};
-    bool          begun = from != NULL;
+    struct bucket b;
+    struct place  at = bucket_enter(root, from != NULL ? from->mark : 0, &b);
 
     (void)self;
+    at.key = from;
     (void)direction;                 /* a hash table has one order: ets says so too */
     *done = false;
     bucket_fetch(&b);
     for (; budget > 0; budget--) {
-        struct place next = bucket_next(root, &b, begun ? &at : NULL, NULL);
+        struct place next = bucket_next(root, &b, &at, NULL);
         uint64_t     word;
 
         if (next.word == 0) {
@@ -458,39 +466,35 @@ static void hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu
                 *done = true;
                 return;
             }
-            b = bucket_of(root, b.high + 1);
-            begun = false;
+            at = bucket_enter(root, b.high + 1, &b);
             bucket_fetch(&b);
             continue;
         }
         word = tsu_cell_resolve(next.word);
         if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY && !visit(ctx, word)) return;
         at = next;
-        begun = true;
     }
 }
 
 static uint64_t hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present)
 {
-    struct bucket b = bucket_of(root, from != NULL ? from->mark : 0);
-    struct place  at = {from != NULL ? known_bits(&b, from->mark) : 0, 0, from};
-    bool          begun = from != NULL;
+    struct bucket b;
+    struct place  at = bucket_enter(root, from != NULL ? from->mark : 0, &b);
 
     (void)self;
+    at.key = from;
     *present = false;
     for (;;) {
-        struct place next = bucket_next(root, &b, begun ? &at : NULL, at.key != NULL ? present : NULL);
+        struct place next = bucket_next(root, &b, &at, at.key != NULL ? present : NULL);
         uint64_t     word;
 
         if (next.word == 0) {
             if (b.high == UINT64_MAX) return 0;
-            b = bucket_of(root, b.high + 1);
-            begun = false;
-        } else {
-            word = tsu_cell_resolve(next.word);
-            if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY) return word;
-            begun = true;
+            at = bucket_enter(root, b.high + 1, &b);
+            continue;
         }
+        word = tsu_cell_resolve(next.word);
+        if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY) return word;
         at = next;
     }
 }
@@ -500,36 +504,30 @@ static void hash_slot(tsu_thread *self, tsu_root *root, uint64_t index, tsu_visi
                       int *past)
 {
     uint32_t      level = hash_root_dir(root)->level;
-    uint64_t      hash, end;
+    uint64_t      hash = level == 0 ? 0 : index << (64 - level), end = hash | UINT64_MAX >> level;
     struct bucket b;
-    struct place  at = {0, 0, NULL};
-    bool          begun = false;
+    struct place  at;
 
     (void)self;
     *past = index < UINT64_C(1) << level ? 0 : index == UINT64_C(1) << level ? 1 : 2;
     if (*past != 0) return;
-    hash = level == 0 ? 0 : index << (64 - level);
-    end = hash | UINT64_MAX >> level;
-    b = bucket_of(root, hash);
+    at = bucket_enter(root, hash, &b);
     for (;;) {
-        struct place   next = bucket_next(root, &b, begun ? &at : NULL, NULL);
+        struct place   next = bucket_next(root, &b, &at, NULL);
         size_t         len;
         const uint8_t *k;
-        uint64_t       word, mark;
+        uint64_t       word;
 
         if (next.word == 0) {
             if (b.high >= end) return;
-            b = bucket_of(root, b.high + 1);
-            begun = false;
+            at = bucket_enter(root, b.high + 1, &b);
             continue;
         }
         at = next;
-        begun = true;
         k = tsu_version_key(next.word, root->keypos, &len);
-        mark = tsu_hashtab_mark(k, len);
-        if (mark > end) return;
+        if (tsu_hashtab_mark(k, len) > end) return;
         word = tsu_cell_resolve(next.word);
-        if (mark >= hash && (word & TSU_CELL_KIND) != TSU_CELL_EMPTY && !visit(ctx, word)) return;
+        if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY && !visit(ctx, word)) return;
     }
 }
 

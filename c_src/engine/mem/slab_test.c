@@ -54,7 +54,7 @@ TEST(pieces_of_multiples_of_64_bytes_are_aligned_and_none_overlap)
 TEST(pages_go_back_when_all_their_pieces_are_free)
 {
     tsu_thread    *self = setup();
-    enum { COUNT = 200000 };
+    enum { COUNT = 800000 };
     void         **piece = malloc(COUNT * sizeof *piece);
     tsu_slab_stats before, full, after;
     int            i;
@@ -67,7 +67,7 @@ TEST(pages_go_back_when_all_their_pieces_are_free)
     for (i = 0; i < COUNT; i++) tsu_slab_free(self, piece[(i * 7919L) % COUNT], 100);
     tsu_slab_stats_get(&after);
     EXPECT(after.bytes_held <= before.bytes_held + 2 * 65536);
-    EXPECT(after.bytes_pooled <= 8u << 20);
+    EXPECT(after.bytes_pooled < full.bytes_held / 2);       /* the rest has gone back to the system */
     free(piece);
 }
 
