@@ -1,9 +1,10 @@
 /* term.h: terms of the VM to encoded bytes and back; the only place that knows both.
  *
  * Numbers and atoms inside of a word are read and made from its bits; load proves on samples that the bits
- * mean what this file thinks. A local pid or port is kept as its word; only the order asks for the number in it,
- * whose bits are found at load, or which the external term format tells. Local references are read, and made by overwriting a fresh
- * one; where the proof fails they go through the external term format, and each is held.
+ * mean what this file thinks. A local pid or port is kept as its word; only the order asks for the number
+ * in it, whose bits are found at load, or which the external term format tells. Local references are read,
+ * and made by overwriting a fresh one; where the proof fails they go through the external term format, and
+ * each is held.
  *
  * HANDLES are of two kinds: a blob (a resource with the bytes of a large binary, which
  * readers share), and a holder (bit 0 set: a private environment with the copy of a magic reference).
