@@ -11,6 +11,7 @@ tsu_status tsu_engine_open(void)
     TRY(s, tsu_ebr_init());
     tsu_hash_seed = tsu_env_entropy();
     tsu_group_defer = tsu_reaper_put_group;
+    tsu_slab_hungry = tsu_reaper_feed;
     s = tsu_reaper_start();
     if (s != TSU_OK) tsu_ebr_deinit();
 done:

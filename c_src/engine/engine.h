@@ -59,8 +59,9 @@ tsu_status tsu_take(tsu_thread *self, tsu_table *table, const uint8_t *key, size
                     void *ctx);
 
 /* Read, compute, write as one step (set and ordered_set). `fn` is shown the object (NULL: absent) and answers KEEP, FAIL, REMOVE, or
- * PUT with *out and *out_len set to an object with the same key, its handles owned once more (they become
- * the table's if it is used). `fn` may be called again: it then gets back in *out what was not used. */
+ * PUT with *out and *out_len set to an object with the same key, its handles owned once more: they become
+ * the table's. `fn` may be called again when another thread was faster; `unused` has then been shown the object of
+ * the call before, to let go of its handles. */
 typedef struct tsu_update tsu_update;
 struct tsu_update {
     tsu_verdict (*fn)(tsu_update *update, const uint8_t *old, const uint8_t **out, size_t *out_len);

@@ -1,5 +1,6 @@
 /* reaper.c: one thread, three lock-free stacks that it empties whole. */
 #include "batch.h"
+#include "mem/slab.h"
 #include "reaper.h"
 
 #define STEP_PIECES 512u
@@ -7,7 +8,7 @@
 static struct {
     tsu_word       contents, groups, batches;     /* stacks: whatever is put */
     tsu_word       waiting;
-    tsu_word       asleep, stop;
+    tsu_word       asleep, stop, hungry;
     tsu_env_mutex  mutex;
     tsu_env_cond   cond;
     tsu_env_thread thread;
@@ -47,6 +48,12 @@ void tsu_reaper_put_group(tsu_thread *self, tsu_group *group)
     push(&reaper.groups, group, (void **)(void *)&group->base);
 }
 
+void tsu_reaper_feed(void)
+{
+    tsu_store_seq(&reaper.hungry, 1);
+    wake();
+}
+
 uint64_t tsu_reaper_waiting(void) { return tsu_load_acquire(&reaper.waiting); }
 
 static void *take(tsu_word *stack) { return (void *)(uintptr_t)tsu_exchange(stack, 0); }
@@ -59,7 +66,10 @@ static void contents_run(tsu_thread *self)
 
     for (; c != NULL; c = next) {
         next = c->next;
-        while (!c->kind->reap(self, c->root, STEP_PIECES, tsu_version_destroy)) tsu_env_yield();
+        while (!c->kind->reap(self, c->root, STEP_PIECES, tsu_version_destroy)) {
+            if (tsu_exchange(&reaper.hungry, 0) != 0) tsu_slab_prepare();
+            tsu_env_yield();
+        }
         tsu_slab_free(self, c, sizeof *c);
         done_one();
     }
@@ -95,7 +105,7 @@ static void batches_run(tsu_thread *self)
 static bool idle(void)
 {
     return tsu_load_seq(&reaper.contents) == 0 && tsu_load_seq(&reaper.groups) == 0
-           && tsu_load_seq(&reaper.batches) == 0;
+           && tsu_load_seq(&reaper.batches) == 0 && tsu_load_seq(&reaper.hungry) == 0;
 }
 
 static void run(void *unused)
@@ -106,6 +116,7 @@ static void run(void *unused)
     /* short of memory now, perhaps not a little later; what is put meanwhile waits */
     while ((self = tsu_thread_self()) == NULL) tsu_env_yield();
     for (;;) {
+        if (tsu_exchange(&reaper.hungry, 0) != 0) tsu_slab_prepare();
         contents_run(self);
         groups_run(self);
         batches_run(self);

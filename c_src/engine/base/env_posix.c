@@ -37,9 +37,56 @@ static bool refused(void)
 
 void tsu_env_fail_after(long n) { __atomic_store_n(&fail_after, n < 0 ? -1 : n, __ATOMIC_RELAXED); }
 
+/* From here on blocks are mappings of their own: a long array grows without being copied, where the system can do that,
+ * and goes back to it at once. */
+#define MAPPED_FROM ((size_t)1 << 20)
+
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define HAS_MREMAP 1
+#else
+#define HAS_MREMAP 0           /* sanitizers want to see every block */
+#endif
+
+static bool is_mapped(size_t bytes) { return HAS_MREMAP && bytes >= MAPPED_FROM; }
+
+static void *block_get(size_t bytes)
+{
+    void *p;
+
+    if (!is_mapped(bytes)) return malloc(bytes);
+    p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void block_free(void *p, size_t bytes)
+{
+    if (is_mapped(bytes)) munmap(p, bytes);
+    else free(p);
+}
+
+static void *block_resize(void *old, size_t old_bytes, size_t bytes)
+{
+    void *p;
+
+#if HAS_MREMAP
+    if (is_mapped(old_bytes) && is_mapped(bytes)) {
+        p = mremap(old, old_bytes, bytes, MREMAP_MAYMOVE);
+        return p == MAP_FAILED ? NULL : p;
+    }
+#endif
+    if (!is_mapped(old_bytes) && !is_mapped(bytes)) return realloc(old, bytes);
+    p = block_get(bytes);
+    if (p == NULL) return NULL;
+    if (old != NULL) {
+        memcpy(p, old, old_bytes < bytes ? old_bytes : bytes);
+        block_free(old, old_bytes);
+    }
+    return p;
+}
+
 void *tsu_env_alloc(size_t bytes)
 {
-    void *p = refused() ? NULL : malloc(bytes);
+    void *p = refused() ? NULL : block_get(bytes);
 
     if (p != NULL) tsu_count_add(&allocated, bytes);
     return p;
@@ -47,7 +94,7 @@ void *tsu_env_alloc(size_t bytes)
 
 void *tsu_env_realloc(void *old, size_t old_bytes, size_t bytes)
 {
-    void *p = refused() ? NULL : realloc(old, bytes);
+    void *p = refused() ? NULL : block_resize(old, old_bytes, bytes);
 
     if (p != NULL) tsu_count_add(&allocated, bytes - old_bytes);
     return p;
@@ -56,7 +103,7 @@ void *tsu_env_realloc(void *old, size_t old_bytes, size_t bytes)
 void tsu_env_free(void *memory, size_t bytes)
 {
     if (memory == NULL) return;
-    free(memory);
+    block_free(memory, bytes);
     tsu_count_add(&allocated, (uint64_t)0 - bytes);
 }
 

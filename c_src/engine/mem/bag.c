@@ -102,7 +102,7 @@ size_t tsu_version_retire(tsu_thread *self, uint64_t word)
     bytes = tsu_slab_round(record_size((tsu_record *)v));
     if (tsu_version_drop(word)) {
         tsu_retire(self, v, bytes, record_free);
-        if (has_handles((tsu_record *)v)) tsu_ebr_hurry(self);
+        if (has_handles((tsu_record *)v)) tsu_ebr_weigh(self, tsu_object_held_bytes(((tsu_record *)v)->object));
     }
     return bytes;
 }

@@ -6,8 +6,7 @@
  * down. The node can still be used if no node of any tree has been retired since. */
 enum { HINT_ROOT, HINT_NODE, HINT_RETIREMENTS, HINT_INDEX };
 
-static void hint_set(tsu_thread *self, const tsu_root *root, const tsu_tnode *node, uint64_t retirements,
-                     unsigned index)
+void tsu_tree_hint(tsu_thread *self, const tsu_root *root, const tsu_tnode *node, uint64_t retirements, unsigned index)
 {
     self->scratch_word[HINT_ROOT] = (uint64_t)(uintptr_t)root;
     self->scratch_word[HINT_NODE] = (uint64_t)(uintptr_t)node;
@@ -53,8 +52,8 @@ static bool leaf_covers(const tsu_root *root, const tsu_content *c, const tsu_ke
     return entry_compare(root, c, 0, key, &d) && d >= 0;
 }
 
-static void leaf_locate(tsu_thread *self, tsu_root *root, const tsu_key *key, uint64_t retirements,
-                        tsu_tree_place *out)
+void tsu_tree_locate_near(tsu_thread *self, tsu_root *root, const tsu_key *key, uint64_t retirements,
+                          tsu_tree_place *out)
 {
     if (hint_get(self, root, retirements, out) && leaf_covers(root, out->content, key)) return;
     (void)tsu_tree_locate(root, key, 0, false, out);
@@ -102,8 +101,7 @@ static uint64_t tree_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
     return tsu_cell_resolve(tree_peek(self, root, key));
 }
 
-/* Removed by us or by whoever put an aborted version right: drops the entry, and tidies up around it. */
-static void entry_drop(tsu_kit *kit, const tsu_key *key, tsu_word *cell)
+void tsu_tree_entry_drop(tsu_kit *kit, const tsu_key *key, tsu_word *cell)
 {
     tsu_tree_place place;
     unsigned       left;
@@ -129,7 +127,7 @@ static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
     bool           posted = false;
 
     tsu_kit_open(&kit, self, root);
-    leaf_locate(self, root, key, retirements, &place);
+    tsu_tree_locate_near(self, root, key, retirements, &place);
     for (;;) {
         if (place.unposted != NULL && !posted) {
             posted = true;
@@ -141,7 +139,7 @@ static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
 
             if (outcome == TSU_CELL_DONE) {
                 if (edit->verdict == TSU_EDIT_REMOVE && tsu_leaf_cell_dead(tsu_leaf_cell_load(at.cell)))
-                    entry_drop(&kit, key, at.cell);
+                    tsu_tree_entry_drop(&kit, key, at.cell);
                 break;
             }
             if (outcome == TSU_CELL_BLOCKED) {
@@ -172,95 +170,7 @@ static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
         }
         (void)tsu_tree_locate(root, key, 0, false, &place);
     }
-    hint_set(self, root, place.node, retirements, 0);
-    tsu_kit_close(&kit);
-    return s;
-}
-
-/* --- commits ----------------------------------------------------------------------------------- */
-/* False: memory is short. */
-static bool restore_once(tsu_kit *kit, const tsu_key *key, tsu_entry *entry)
-{
-    tsu_root *root = kit->root;
-
-    for (;;) {
-        tsu_tree_place place;
-        tsu_leaf_place at;
-        uint64_t       word;
-
-        (void)tsu_tree_locate(root, key, 0, false, &place);
-        tsu_leaf_search(root, place.content, key, &at);
-        if (at.cell == NULL) return true;
-        word = tsu_load_acquire(at.cell);
-        if (tsu_cell_version(word) != tsu_cell_version(entry->word) || !tsu_cell_holds_version(word)) {
-            if (!tsu_cell_holds_version(word)) entry_drop(kit, key, at.cell);
-            return true;
-        }
-        if (word & TSU_CELL_FROZEN) {
-            if (tsu_tree_renew(kit, place.node, place.content, key) != TSU_OK) return false;
-            continue;
-        }
-        tsu_cell_restore(kit->self, at.cell, word, 0, TSU_CELL_CLOSED);
-    }
-}
-
-static void tree_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry)
-{
-    for (;;) {
-        tsu_kit kit;
-        bool    done;
-
-        tsu_kit_open(&kit, self, root);
-        done = restore_once(&kit, key, entry);
-        tsu_kit_close(&kit);
-        if (done) return;
-        /* Another thread has frozen the leaf and there is no memory to finish its work; it had what it needs
-         * before it began. The version must not stay: its commit is about to be freed. */
-        tsu_env_yield();
-    }
-}
-
-static tsu_status tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
-                               tsu_install_outcome *outcome, tsu_commit **other)
-{
-    tsu_status s = TSU_OK;
-    tsu_kit    kit;
-
-    tsu_kit_open(&kit, self, root);
-    for (;;) {
-        /* in this order: what is under the entry, then the content that has or lacks the key, then whether the
-         * commit is pending (in tsu_cell_install), then the CAS on what was read */
-        uint64_t       under = tsu_load_acquire(&entry->under);
-        tsu_tree_place place;
-        tsu_leaf_place at;
-
-        (void)tsu_tree_locate(root, key, 0, false, &place);
-        tsu_leaf_search(root, place.content, key, &at);
-        if (at.cell == NULL && (place.content->flags & TSU_TREE_MERGING)) {
-            if ((s = tsu_tree_renew(&kit, place.node, place.content, key)) != TSU_OK) break;
-            continue;
-        }
-        *outcome = tsu_cell_install(self, at.cell, 0, 0, TSU_CELL_CLOSED, entry, under, other);
-        if (*outcome == TSU_INSTALL_VACANT) {
-            tsu_leaf_outcome o = tsu_leaf_insert(&kit, place.node, place.content, &at, key, entry->word);
-
-            if (o == TSU_LEAF_FULL) s = tsu_tree_renew(&kit, place.node, place.content, key);
-            if (o == TSU_LEAF_NOMEM) s = TSU_NOMEM;
-            if (s != TSU_OK) break;
-            continue;
-        }
-        if (*outcome == TSU_INSTALL_DONE
-            && (tsu_load_acquire(&entry->commit->state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED) {
-            /* we may be late, and have shown it again after its commit was put right: hide it (E2) */
-            *outcome = TSU_INSTALL_STOP;
-            tsu_kit_close(&kit);
-            tree_restore(self, root, key, entry);
-            return TSU_OK;
-        }
-        if (*outcome != TSU_INSTALL_MOVED) break;
-        if (at.cell != NULL && (tsu_leaf_cell_load(at.cell) & TSU_CELL_FROZEN)
-            && (s = tsu_tree_renew(&kit, place.node, place.content, key)) != TSU_OK) break;
-    }
+    tsu_tree_hint(self, root, place.node, retirements, 0);
     tsu_kit_close(&kit);
     return s;
 }
@@ -339,7 +249,7 @@ landed:
                 last_word = word;
                 last_mark = c->marks[i];
                 if (!visit(ctx, word) || steps >= budget) {
-                    hint_set(self, root, p.node, retirements, (unsigned)i);
+                    tsu_tree_hint(self, root, p.node, retirements, (unsigned)i);
                     return;
                 }
                 /* Of a commit that showed in this entry the others must show too: they do if nothing has been put
@@ -408,8 +318,9 @@ const tsu_kind tsu_kind_tree = {
     .bytes = tree_bytes,
     .find = tree_find,
     .edit = tree_edit,
-    .install = tree_install,
-    .restore = tree_restore,
+    .install = tsu_tree_install,
+    .install_run = tsu_tree_install_run,
+    .restore = tsu_tree_restore,
     .peek = tree_peek,
     .walk = tree_walk,
     .slot = tree_slot,

@@ -111,8 +111,7 @@ tsu_content *tsu_leaf_build(tsu_kit *kit, const tsu_leaf_entry *entries, unsigne
 }
 
 /* --- entries --------------------------------------------------------------------------------- */
-/* Is the entry next to position `at` the one that was put in last? Then inserts come in order. */
-static bool runs_on(const tsu_content *c, unsigned at)
+bool tsu_leaf_runs_on(const tsu_content *c, unsigned at)
 {
     const uint8_t *index = tsu_leaf_index(c);
 
@@ -154,7 +153,7 @@ tsu_leaf_outcome tsu_leaf_insert(tsu_kit *kit, tsu_tnode *node, tsu_content *c, 
     next->granules = granules;
     next->count = (uint8_t)(n - dropped + 1);
     next->used = (uint8_t)(j + 1);
-    next->run = runs_on(c, put) ? (uint8_t)(c->run < 255 ? c->run + 1 : 255) : 0;
+    next->run = tsu_leaf_runs_on(c, put) ? (uint8_t)(c->run < 255 ? c->run + 1 : 255) : 0;
     index = tsu_leaf_index(next);
     if (dropped == 0) {
         memcpy(next->marks, c->marks, put * sizeof(uint64_t));

@@ -278,6 +278,9 @@ uint64_t tsu_leaf_cell_load(tsu_word *cell);
 /* For ever without a version? */
 static inline bool tsu_leaf_cell_dead(uint64_t word) { return !tsu_cell_holds_version(word); }
 
+/* Is the entry next to position `at` the one that was put in last? Then inserts come in order. */
+bool tsu_leaf_runs_on(const tsu_content *c, unsigned at);
+
 typedef enum tsu_leaf_outcome {
     TSU_LEAF_DONE,
     TSU_LEAF_LOST,          /* another thread was faster: look again */
@@ -294,10 +297,32 @@ void tsu_leaf_purge(tsu_kit *kit, const tsu_key *key, tsu_word *cell, unsigned *
 /* Replaces content c of a leaf by one with free cells, or by two: full, frozen by another thread, or MERGING. `key` is what
  * is on its way into it. Afterwards look again. */
 tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_key *key);
+/* Replaces content c of the node by n contents: the first stays with the node, the others get new nodes, linked in a row; the
+ * last inherits c's fence and right link; part i begins with seps[i], seps[0] is not looked at. The first may share
+ * c's block. Owns the parts, and drops them unless DONE; then c has been retired. */
+#define TSU_PARTS_MAX 6
+tsu_leaf_outcome tsu_tree_swing_parts(tsu_kit *kit, tsu_tnode *node, tsu_content *c, tsu_content **parts,
+                                      const tsu_key *seps, unsigned n);
 /* Tells the parent of a node of `level` with content c about its right neighbour. */
 void tsu_tree_post(tsu_kit *kit, unsigned level, tsu_content *c);
 /* The leaf of that key has become small: merges what can be merged around it, up to the root. */
 void tsu_tree_shrink(tsu_kit *kit, const tsu_key *key);
+
+/* --- hints and tidying: bptree.c -------------------------------------------------------------- */
+/* Remembers for this thread the leaf where it was last, and the entry there. `retirements` was read before the way down. */
+void tsu_tree_hint(tsu_thread *self, const tsu_root *root, const tsu_tnode *node, uint64_t retirements, unsigned index);
+/* The leaf for the key: the remembered one, if it is that. */
+void tsu_tree_locate_near(tsu_thread *self, tsu_root *root, const tsu_key *key, uint64_t retirements,
+                          tsu_tree_place *out);
+/* Removed by us or by whoever put an aborted version right: drops the entry, and tidies up around it. */
+void tsu_tree_entry_drop(tsu_kit *kit, const tsu_key *key, tsu_word *cell);
+
+/* --- commits: bptree_commit.c, see kind.h ------------------------------------------------------ */
+tsu_status tsu_tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
+                            tsu_install_outcome *outcome, tsu_commit **other);
+tsu_status tsu_tree_install_run(tsu_thread *self, tsu_root *root, struct tsu_commit_item *items, size_t count,
+                                size_t *installed, tsu_install_outcome *outcome, tsu_commit **other);
+void tsu_tree_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry);
 
 /* --- bptree_check.c ------------------------------------------------------------------------------ */
 const char *tsu_tree_verify(tsu_thread *self, tsu_root *root);

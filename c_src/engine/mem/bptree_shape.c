@@ -10,45 +10,53 @@ static tsu_status merge_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc);
 static tsu_key fence_key(const tsu_content *c) { return tsu_key_of_sep(c->fence_mark, c->fence); }
 
 /* --- splitting ------------------------------------------------------------------------ */
-/* Replaces content c of the node by `left` and a new node to the right of it with content `right`, which has c's fence and
- * right link already; `sep` is between. Owns left and right, and drops them unless DONE; c is the caller's to retire. */
-static tsu_leaf_outcome swing_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, tsu_content *left,
-                                    tsu_content *right, const tsu_key *sep)
+tsu_leaf_outcome tsu_tree_swing_parts(tsu_kit *kit, tsu_tnode *node, tsu_content *c, tsu_content **parts,
+                                      const tsu_key *seps, unsigned n)
 {
     tsu_leaf_outcome outcome = TSU_LEAF_NOMEM;
-    tsu_tnode       *second = NULL, *first = NULL;
-    tsu_content     *top = NULL;
-    tsu_sep         *fence = NULL, *key = NULL;
-    bool             is_root = node == &kit->root->node, ok;
+    tsu_tnode       *nodes[TSU_PARTS_MAX] = {NULL};
+    tsu_sep         *fences[TSU_PARTS_MAX] = {NULL}, *key = NULL;
+    tsu_content     *top = NULL, *last = parts[n - 1];
+    bool             over_root = node == &kit->root->node && n > 1, shared = parts[0]->cells == c->cells, ok;
 
-    if ((second = tsu_node_make(kit, right)) == NULL) goto done;
-    fence = tsu_sep_make(kit, sep, &ok);
-    if (!ok) goto done;
-    left->right = second;
-    left->fence_mark = sep->mark;
-    left->fence = fence;
-    if (is_root) {
-        key = tsu_sep_make(kit, sep, &ok);
+    last->right = c->right;
+    last->fence_mark = c->fence_mark;
+    last->fence = c->fence;
+    for (unsigned i = over_root ? 0 : 1; i < n; i++)
+        if ((nodes[i] = tsu_node_make(kit, parts[i])) == NULL) goto done;
+    for (unsigned i = 1; i < n; i++) {
+        fences[i] = tsu_sep_make(kit, &seps[i], &ok);
         if (!ok) goto done;
-        if ((first = tsu_node_make(kit, left)) == NULL) goto done;
+        parts[i - 1]->right = nodes[i];
+        parts[i - 1]->fence_mark = seps[i].mark;
+        parts[i - 1]->fence = fences[i];
+    }
+    if (over_root) {
+        key = tsu_sep_make(kit, &seps[1], &ok);
+        if (!ok) goto done;
         if ((top = tsu_inner_make(kit, c->level + 1u, 2, key != NULL)) == NULL) goto done;
         top->marks[0] = 0;
-        top->marks[1] = sep->mark;
-        tsu_inner_children(top)[0] = first;
-        tsu_inner_children(top)[1] = second;
+        top->marks[1] = seps[1].mark;
+        tsu_inner_children(top)[0] = nodes[0];
+        tsu_inner_children(top)[1] = nodes[1];
         if (key != NULL) tsu_inner_keys(top)[1] = key;
     }
-    outcome = tsu_node_swing(node, c, is_root ? top : left) ? TSU_LEAF_DONE : TSU_LEAF_LOST;
+    outcome = tsu_node_swing(node, c, over_root ? top : parts[0]) ? TSU_LEAF_DONE : TSU_LEAF_LOST;
 done:
     if (outcome != TSU_LEAF_DONE) {
         tsu_content_drop(kit, top, false);
-        tsu_node_drop(kit, first);
         tsu_sep_drop(kit, key);
-        tsu_sep_drop(kit, fence);
-        tsu_node_drop(kit, second);
-        tsu_content_drop(kit, left, true);
-        tsu_content_drop(kit, right, true);
+        for (unsigned i = 0; i < n; i++) {
+            tsu_sep_drop(kit, fences[i]);
+            tsu_node_drop(kit, nodes[i]);
+            tsu_content_drop(kit, parts[i], i > 0 || !shared);
+        }
+        return outcome;
     }
+    tsu_content_retire(kit, c, !shared);
+    if (n > 1) TSU_TREE_STEP(TSU_TREE_SPLIT);
+    for (unsigned i = over_root ? 1 : 0; i + 1 < n; i++)
+        tsu_tree_post(kit, parts[i]->level, parts[i]);      /* on the stack as often as the tree is high */
     return outcome;
 }
 
@@ -73,7 +81,6 @@ static tsu_status leaf_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, cons
     unsigned         m = in_order ? at : n / 2;
     tsu_key          sep = m == n ? *key : tsu_key_of(kit->root, entries[m].mark, entries[m].word);
     tsu_content     *left, *right;
-    tsu_leaf_outcome outcome;
 
     /* what loads in order leave behind stays full, and gets no room */
     left = tsu_leaf_build(kit, entries, m, m == n ? n : tsu_leaf_cap(m));
@@ -84,16 +91,8 @@ static tsu_status leaf_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, cons
         return TSU_NOMEM;
     }
     left->run = right->run = c->run;
-    right->right = c->right;
-    right->fence_mark = c->fence_mark;
-    right->fence = c->fence;
-    outcome = swing_split(kit, node, c, left, right, &sep);
-    if (outcome == TSU_LEAF_NOMEM) return TSU_NOMEM;
-    if (outcome == TSU_LEAF_LOST) return TSU_OK;
-    tsu_content_retire(kit, c, true);
-    TSU_TREE_STEP(TSU_TREE_SPLIT);
-    if (node != &kit->root->node) tsu_tree_post(kit, 0, left);
-    return TSU_OK;
+    return tsu_tree_swing_parts(kit, node, c, (tsu_content *[]){left, right}, (tsu_key[]){sep, sep}, 2) == TSU_LEAF_NOMEM
+           ? TSU_NOMEM : TSU_OK;
 }
 
 tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_key *key)
@@ -151,6 +150,7 @@ static tsu_status inner_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, uns
     unsigned         m = at + 1 == n && c->right == NULL ? n - 1 : n / 2;      /* loads in order: stay full */
     tsu_key          sep = tsu_key_of_sep(c->marks[m], tsu_inner_key(c, m));
     tsu_content     *left, *right;
+    tsu_sep         *key;
     tsu_leaf_outcome outcome;
 
     left = inner_part(kit, c, 0, m);
@@ -160,16 +160,10 @@ static tsu_status inner_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, uns
         tsu_content_drop(kit, left, false);
         return TSU_NOMEM;
     }
-    right->right = c->right;
-    right->fence_mark = c->fence_mark;
-    right->fence = c->fence;
-    outcome = swing_split(kit, node, c, left, right, &sep);
+    key = tsu_inner_key(c, m);
+    outcome = tsu_tree_swing_parts(kit, node, c, (tsu_content *[]){left, right}, (tsu_key[]){sep, sep}, 2);
     if (outcome == TSU_LEAF_NOMEM) return TSU_NOMEM;
-    if (outcome == TSU_LEAF_LOST) return TSU_OK;
-    tsu_sep_retire(kit, tsu_inner_key(c, m));
-    tsu_content_retire(kit, c, false);
-    TSU_TREE_STEP(TSU_TREE_SPLIT);
-    if (node != &kit->root->node) tsu_tree_post(kit, left->level, left);      /* as deep as the tree is high */
+    if (outcome == TSU_LEAF_DONE) tsu_sep_retire(kit, key);
     return TSU_OK;
 }
 

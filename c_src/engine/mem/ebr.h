@@ -99,7 +99,10 @@ static inline void tsu_unpin(tsu_thread *self)
     }
 }
 
-/* What was retired holds more than its bytes: see to it at the next unpin. */
+/* What was retired holds `bytes` more than its own. */
+static inline void tsu_ebr_weigh(tsu_thread *self, uint64_t bytes) { self->retired_bytes += bytes; }
+
+/* What was retired holds more than can be told: see to it at the next unpin. */
 static inline void tsu_ebr_hurry(tsu_thread *self) { self->retired_bytes += TSU_EBR_BYTES_RELAX; }
 
 /* Frees `memory` of `bytes` by `fn` once nobody can see it. While pinned only. Never fails: short

@@ -299,8 +299,13 @@ static void hash_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, t
         struct target t;
         uint64_t      w;
 
-        /* NOMEM can come from a bucket that is being moved: whoever moves it in the end finds the word aborted */
-        if (target_find(self, root, key, &t) != TSU_OK || t.cell == NULL) return;
+        if (target_find(self, root, key, &t) != TSU_OK) {
+            /* The bucket is half moved and there is no memory for the rest. The version must not stay: it is about to be
+             * freed. The VM does not outlive for long that it has no memory. */
+            tsu_env_yield();
+            continue;
+        }
+        if (t.cell == NULL) return;
         w = tsu_load_acquire(t.cell);
         if (w & TSU_CELL_FROZEN) continue;
         if (!tsu_cell_holds_version(w) || tsu_cell_version(w) != tsu_cell_version(entry->word)) return;

@@ -21,6 +21,15 @@ typedef struct tsu_key {
     bool           exact;      /* ordered: equal heads mean equal keys */
 } tsu_key;
 
+/* An entry of a commit, and what goes with it. */
+struct tsu_commit_item {
+    tsu_entry entry;
+    uint64_t  mark;              /* of its key */
+    /* the owner's alone */
+    uint32_t  first;             /* exact: the first of the objects with this key */
+    bool      installed;         /* exact */
+};
+
 typedef enum tsu_direction { TSU_FORWARD, TSU_BACKWARD } tsu_direction;
 
 /* Gets each committed version's word in order; false ends the walk. */
@@ -50,6 +59,12 @@ typedef struct tsu_kind {
     /* Installs one entry of a commit. DONE, STOP, BLOCKED or EXISTS in *outcome; NOMEM: not installed. */
     tsu_status (*install)(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
                           tsu_install_outcome *outcome, tsu_commit **other);
+
+    /* The first of `count` > 0 entries of a commit, in the order of their keys, each key once: as many as go together. DONE:
+     * *installed of them are in, one or more; otherwise none is, and *outcome is the first one's. NOMEM: none is. NULL:
+     * install does. */
+    tsu_status (*install_run)(tsu_thread *self, tsu_root *root, struct tsu_commit_item *items, size_t count,
+                              size_t *installed, tsu_install_outcome *outcome, tsu_commit **other);
 
     /* Makes room for as many keys as are about to be installed in order, at most *budget steps; AGAIN: call again. NULL: no
      * such need. */

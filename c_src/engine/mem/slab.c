@@ -9,7 +9,7 @@
 #define FINE_COUNT    32u                 /* 8, 16, ... 256 */
 #define CLASS_COUNT   (FINE_COUNT + 20u)  /* then four steps to a doubling: 320 ... 8192 */
 #define POOL_KEEP     (32u << 20)         /* bytes of free pages that keep their memory */
-#define HUGE_FROM     (16u << 20)         /* from here on chunks ask for huge pages */
+#define HUGE_FROM     (16u << 20)         /* from here on chunks are prepared, with huge pages */
 
 /* xfree: head of the list of pieces that other threads freed; bit 0: tell the heap when one comes */
 #define NOTIFY UINT64_C(1)
@@ -105,8 +105,11 @@ static struct {
     size_t        cold_count, cold_room;
     size_t        page_count;         /* in all chunks */
     struct chunk *chunks;
+    struct chunk *prepared;           /* its memory is there already: see tsu_slab_prepare */
     tsu_word      held_bytes, pooled_bytes;
 } pool;
+
+void (*tsu_slab_hungry)(void);
 
 /* --- size classes -------------------------------------------------------------- */
 static inline uint32_t class_of(size_t bytes)
@@ -149,36 +152,80 @@ static void pool_lock(void)
     tsu_env_mutex_lock(&pool.mutex);
 }
 
-static bool chunk_add(void)
+static struct chunk *chunk_create(bool huge)
 {
     struct chunk *c = tsu_env_alloc(sizeof *c);
+
+    if (c == NULL) return NULL;
+    c->pages = tsu_env_pages_map(CHUNK_BYTES, CHUNK_BYTES, huge);
+    if (c->pages != NULL) return c;
+    tsu_env_free(c, sizeof *c);
+    return NULL;
+}
+
+static void chunk_destroy(struct chunk *c)
+{
+    if (c == NULL) return;
+    PIECE_OPEN(c->pages, CHUNK_BYTES);
+    tsu_env_pages_unmap(c->pages, CHUNK_BYTES);
+    tsu_env_free(c, sizeof *c);
+}
+
+static bool chunk_add(void)
+{
+    struct chunk *c;
     size_t        i;
 
-    if (c == NULL) return false;
     /* room for every page there is: all of them may go cold, and then nothing may be in the way of that */
     if (pool.cold_room < pool.page_count + CHUNK_PAGES) {
         size_t room = pool.cold_room * 2 + CHUNK_PAGES;
         char **more = tsu_env_realloc(pool.cold_stack, pool.cold_room * sizeof *more, room * sizeof *more);
 
-        if (more == NULL) goto fail;
+        if (more == NULL) return false;
         pool.cold_stack = more;
         pool.cold_room = room;
     }
-    c->pages = tsu_env_pages_map(CHUNK_BYTES, CHUNK_BYTES, tsu_load_relaxed(&pool.held_bytes) >= HUGE_FROM);
-    if (c->pages == NULL) goto fail;
+    c = pool.prepared != NULL ? pool.prepared : chunk_create(false);
+    if (c == NULL) return false;
+    pool.prepared = NULL;
     c->next = pool.chunks;
     pool.chunks = c;
     pool.page_count += CHUNK_PAGES;
     for (i = CHUNK_PAGES; i-- > 0;) pool.cold_stack[pool.cold_count++] = c->pages + i * PAGE_BYTES;
     return true;
-fail:
-    tsu_env_free(c, sizeof *c);
-    return false;
+}
+
+static bool wants_chunk(void)
+{
+    return pool.prepared == NULL && tsu_load_relaxed(&pool.held_bytes) >= HUGE_FROM;
+}
+
+void tsu_slab_prepare(void)
+{
+    struct chunk *c;
+    size_t        i;
+    bool          wanted;
+
+    pool_lock();
+    wanted = wants_chunk();
+    tsu_env_mutex_unlock(&pool.mutex);
+    if (!wanted) return;
+    c = chunk_create(true);
+    if (c == NULL) return;
+    for (i = 0; i < CHUNK_BYTES; i += 4096) ((volatile char *)c->pages)[i] = 0;
+    pool_lock();
+    if (pool.prepared == NULL) {
+        pool.prepared = c;
+        c = NULL;
+    }
+    tsu_env_mutex_unlock(&pool.mutex);
+    chunk_destroy(c);
 }
 
 static struct page *pool_get(void)
 {
     struct page *p = NULL;
+    bool         hungry = false;
 
     pool_lock();
     if (pool.warm != NULL) {
@@ -187,10 +234,12 @@ static struct page *pool_get(void)
         pool.warm_bytes -= PAGE_BYTES;
     } else if (pool.cold_count > 0 || chunk_add()) {
         p = (struct page *)(void *)pool.cold_stack[--pool.cold_count];
+        hungry = pool.cold_count < CHUNK_PAGES && wants_chunk();
     }
     if (p != NULL) tsu_count_add(&pool.held_bytes, PAGE_BYTES);
     tsu_store_relaxed(&pool.pooled_bytes, pool.warm_bytes);
     tsu_env_mutex_unlock(&pool.mutex);
+    if (hungry && tsu_slab_hungry != NULL) tsu_slab_hungry();
     return p;
 }
 
@@ -224,10 +273,9 @@ void tsu_slab_deinit(void)
 
     for (; c != NULL; c = next) {
         next = c->next;
-        PIECE_OPEN(c->pages, CHUNK_BYTES);
-        tsu_env_pages_unmap(c->pages, CHUNK_BYTES);
-        tsu_env_free(c, sizeof *c);
+        chunk_destroy(c);
     }
+    chunk_destroy(pool.prepared);
     tsu_env_free(pool.cold_stack, pool.cold_room * sizeof *pool.cold_stack);
     if (tsu_load_relaxed(&pool.ready) == 2) tsu_env_mutex_deinit(&pool.mutex);
     memset(&pool, 0, sizeof pool);

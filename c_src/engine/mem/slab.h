@@ -39,6 +39,11 @@ void tsu_slab_fail_after(long n);
 extern tsu_word tsu_slab_live;        /* bytes of pieces that are out, as rounded: what a test finds leaks by */
 #endif
 
+/* The system takes milliseconds to clear a huge page, which no caller can spare: a thread that has the time makes the
+ * next chunk ready. `hungry` is called, by any thread and with no lock held, when one is wanted; NULL: nobody does. */
+extern void (*tsu_slab_hungry)(void);
+void tsu_slab_prepare(void);
+
 /* For ebr.c alone: a slot's heap comes and goes with the registry. */
 void tsu_heap_destroy(struct tsu_heap *heap);
 void tsu_slab_deinit(void);

@@ -65,22 +65,28 @@ bool tsu_commit_decide(tsu_thread *self, tsu_commit_record *record)
     return (state & TSU_COMMIT_TAG) == TSU_COMMIT_COMMITTED;
 }
 
-/* One more entry is installed: counts it, and whether its key was absent then. */
-static void installed_advance(tsu_commit_record *r, uint64_t seen)
+/* That many more entries are installed: counts them, and those whose keys were absent then. */
+static void installed_advance(tsu_commit_record *r, uint64_t seen, size_t count)
 {
-    uint64_t at = seen & ((UINT64_C(1) << TSU_COMMIT_VACANT_SHIFT) - 1);
-    bool     vacant = (tsu_load_acquire(&r->items[at].entry.under) & TSU_CELL_KIND) == TSU_CELL_EMPTY;
+    uint64_t at = seen & ((UINT64_C(1) << TSU_COMMIT_VACANT_SHIFT) - 1), vacant = 0;
 
-    (void)tsu_cas(&r->installed, &seen, seen + 1 + ((uint64_t)vacant << TSU_COMMIT_VACANT_SHIFT));
+    for (size_t i = at; i < at + count; i++)
+        vacant += (tsu_load_acquire(&r->items[i].entry.under) & TSU_CELL_KIND) == TSU_CELL_EMPTY;
+    (void)tsu_cas(&r->installed, &seen, seen + count + (vacant << TSU_COMMIT_VACANT_SHIFT));
 }
 
-/* One entry of `record`. *other: what has to be helped before it. */
-static tsu_status install_one(tsu_thread *self, tsu_commit_record *record, size_t at,
-                              tsu_install_outcome *outcome, tsu_commit **other)
+/* Entry `at` of `record`, and those of the `room` entries from there that go with it. *other: what has to be helped
+ * before it. */
+static tsu_status install_some(tsu_thread *self, tsu_commit_record *record, size_t at, size_t room, size_t *installed,
+                               tsu_install_outcome *outcome, tsu_commit **other)
 {
     struct tsu_commit_item *item = &record->items[at];
-    tsu_key                 key = tsu_commit_key(record, item);
+    tsu_key                 key;
 
+    if (record->kind->install_run != NULL && room > 1)
+        return record->kind->install_run(self, record->root, item, room, installed, outcome, other);
+    *installed = 1;
+    key = tsu_commit_key(record, item);
     return record->kind->install(self, record->root, &key, &item->entry, outcome, other);
 }
 
@@ -103,6 +109,7 @@ tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *
         tsu_commit_record *r = stack[depth];
         uint64_t           seen = tsu_load_acquire(&r->installed);
         uint64_t           at = seen & ((UINT64_C(1) << TSU_COMMIT_VACANT_SHIFT) - 1);
+        size_t             room, installed;
         tsu_commit        *other = NULL;
 
         if ((tsu_load_acquire(&r->commit.state) & TSU_COMMIT_TAG) != TSU_COMMIT_PENDING) {
@@ -115,14 +122,17 @@ tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *
             continue;
         }
         if (*budget == 0) return TSU_AGAIN;
-        --*budget;
+        room = r->count - at - PLANTED(2);
+        if (room > *budget) room = *budget;
         if (at + FETCH_AHEAD < r->count) __builtin_prefetch(tsu_cell_version(r->items[at + FETCH_AHEAD].entry.word));
-        status = install_one(self, r, at, &outcome, &other);
+        status = install_some(self, r, at, room, &installed, &outcome, &other);
         if (status != TSU_OK) return status;
+        *budget -= outcome == TSU_INSTALL_DONE ? installed : 1;
         if (outcome == TSU_INSTALL_DONE) {
             /* E2: aborted meanwhile, and perhaps undone already: what this thread has shown it hides before it unpins */
-            if ((tsu_load_seq(&r->commit.state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED && !PLANTED(6)) hide(self, r, at);
-            else installed_advance(r, seen);
+            if ((tsu_load_seq(&r->commit.state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED && !PLANTED(6))
+                while (installed-- > 0) hide(self, r, at + installed);
+            else installed_advance(r, seen, installed);
         } else if (outcome == TSU_INSTALL_BLOCKED) {
             if (depth + 1 == HELP_DEPTH_MAX) return TSU_AGAIN;
             stack[++depth] = (tsu_commit_record *)other;

@@ -26,13 +26,7 @@ struct tsu_commit_record {
     void          (*committed)(tsu_thread *self, tsu_commit_record *record, uint64_t vacant);
     void           *context;
     tsu_word        installed;       /* entries installed, all of them before the others; above, how many were vacant */
-    struct tsu_commit_item {
-        tsu_entry entry;
-        uint64_t  mark;              /* of its key */
-        /* the owner's alone */
-        uint32_t  first;             /* exact: the first of the objects with this key */
-        bool      installed;         /* exact */
-    } items[];
+    struct tsu_commit_item items[];
 };
 
 tsu_commit_record *tsu_commit_create(const tsu_kind *kind, tsu_root *root, uint32_t keypos, bool demands_absent,
