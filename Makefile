@@ -113,7 +113,8 @@ $(NIF_SO): $(call obj,$(ENGINE_SRC) $(NIF_SRC)) $(OUT)/.sources
 test-nifs: $(patsubst c_src/testing/%.c,$(OUT)/%.so,$(TESTNIF_SRC))
 
 $(OUT)/%_nif.so: $(OUT)/testing/%_nif.o $(call obj,$(ENGINE_SRC) $(filter-out c_src/nif/nif.c,$(NIF_SRC))) $(OUT)/.sources
-	$(CC) $(SHARED) $(ALL_LINK) -o $@ $(filter %.o,$^) $(LIBS)
+	$(CC) $(SHARED) $(ALL_LINK) -o $@.new $(filter %.o,$^) $(LIBS)
+	@mv -f $@.new $@
 
 # Changes when a source comes or goes, which dates of files do not show.
 $(OUT)/.sources: FORCE

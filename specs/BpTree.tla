@@ -8,8 +8,8 @@
    A cell is 0 (unused), a version (> 0), then perhaps CLOSED (-1); fz stops all change.
    The inner node has its children in order, each with its lowest key, and the child being merged away (0: none).
 
-   Insert     CAS the version into cell number `used`; CAS the content to a copy that has the key. From the first
-              on the version will be named, by whoever comes: a later rewrite takes it along.
+   Insert     CAS the version into an unused cell past `used`; CAS the content to a copy that names it. If that
+              fails, the version is not in the tree: close the cell, start over.
    Overwrite  CAS the cell. Delete: CAS the cell to CLOSED, then a copy without the key.
    Rewrite    freeze all cells; CAS the content to a copy with a fresh block; or to half of it, with the other half in
               a new leaf to the right (split; its separator is posted later).
@@ -112,7 +112,7 @@ InLeaf(t, n, c) ==
     ELSE IF k \in DOMAIN c.at THEN th' = [th EXCEPT ![t].pc = "v", ![t].n = n, ![t].c = c]
     ELSE IF Op(t).op # "put" THEN th' = [th EXCEPT ![t].pc = "no", ![t].n = n, ![t].c = c]
     ELSE IF c.used = Cap THEN th' = [th EXCEPT ![t].pc = "f", ![t].n = n, ![t].c = c, ![t].j = 1, ![t].ret = "rw"]
-    ELSE th' = [th EXCEPT ![t].pc = "i1", ![t].n = n, ![t].c = c]
+    ELSE th' = [th EXCEPT ![t].pc = "i1", ![t].n = n, ![t].c = c, ![t].j = c.used + 1]
 Look(t) == /\ th[t].pc = "l"
            /\ LET me == th[t]  c == content[me.n]  i == Child(me.p, Want(t)) IN
               IF c.mg /\ ~me.link /\ ~Writes(t) /\ Bug # "enter_merging"
@@ -163,41 +163,37 @@ Without(t) == /\ th[t].pc = "c"
               /\ UNCHANGED <<par, cells, eff, stay, took, bad>>
 (* ------------------------------------------------ insertion *)
 Insert1(t) == /\ th[t].pc = "i1"
-              /\ LET me == th[t]  b == me.c.blk  i == me.c.used + 1  x == cells[b][i] IN
-                 IF x.fz
-                 THEN th' = [th EXCEPT ![t].pc = "f", ![t].j = 1, ![t].ret = "rw"] /\ UNCHANGED cells
-                 ELSE IF x.w = 0
-                 THEN cells' = [cells EXCEPT ![b][i].w = MyV(t)] /\ th' = [th EXCEPT ![t].pc = "i2", ![t].w = MyV(t)]
-                 ELSE UNCHANGED cells /\ th' = [th EXCEPT ![t].pc = "i2", ![t].w = x.w]     \* another's, to be named first
+              /\ LET me == th[t]  b == me.c.blk  x == cells[b][me.j] IN
+                 IF x.w = 0 /\ ~x.fz
+                 THEN cells' = [cells EXCEPT ![b][me.j].w = MyV(t)] /\ Jump(t, "i2")
+                 ELSE /\ UNCHANGED cells
+                      /\ th' = IF ~x.fz /\ me.j < Cap THEN [th EXCEPT ![t].j = @ + 1]
+                               ELSE [th EXCEPT ![t].pc = "f", ![t].j = 1, ![t].ret = "rw"]
               /\ UNCHANGED <<par, content>> /\ NoHist
-(* Names version w in cell used + 1. Whoever did it, an own version is in the tree once the content has gone on. *)
 Insert2(t) == /\ th[t].pc = "i2"
-              /\ LET me == th[t]  c == me.c  i == c.used + 1  k == KeyOf(me.w)  cur == content[me.n]
-                     mine == me.w = MyV(t) IN
-                 IF cur = c
-                 THEN /\ content' = [content EXCEPT ![me.n].at = [x \in DOMAIN c.at \cup {k} |-> IF x = k THEN i ELSE c.at[x]],
-                                                    ![me.n].used = i]
-                      /\ Effect(k, IF cells[c.blk][i].w > 0 THEN cells[c.blk][i].w ELSE 0)
-                      /\ IF mine THEN Finish(t) ELSE Again(t)
+              /\ LET me == th[t]  c == me.c  k == Want(t) IN
+                 IF content[me.n] = c \/ (Bug = "blind_swing" /\ content[me.n].blk = c.blk /\ ~content[me.n].mg)
+                 THEN /\ content' = [content EXCEPT ![me.n].at = [x \in DOMAIN c.at \cup {k} |->
+                                                                   IF x = k THEN me.j ELSE c.at[x]],
+                                                    ![me.n].used = me.j]
+                      /\ Effect(k, MyV(t))
+                      /\ Finish(t)
                  ELSE /\ UNCHANGED content /\ NoEffect
-                      /\ IF mine /\ cur.blk = c.blk /\ cur.used = c.used /\ ~cur.mg
-                         THEN th' = [th EXCEPT ![t].c = cur]                \* only a closed key went
-                         ELSE IF mine /\ cur.blk = c.blk /\ cur.used = c.used
-                         THEN th' = [th EXCEPT ![t].pc = "mp", ![t].c = cur, ![t].ret = "done"]
-                         ELSE IF mine THEN Finish(t) ELSE Again(t)
+                      /\ IF Bug = "claim_is_enough" THEN Finish(t) ELSE Jump(t, "i3")
               /\ UNCHANGED <<par, cells, bad>>
+Insert3(t) == /\ th[t].pc = "i3"
+              /\ LET me == th[t]  b == me.c.blk IN
+                 cells' = IF cells[b][me.j] = Cell(MyV(t)) THEN [cells EXCEPT ![b][me.j].w = Closed] ELSE cells
+              /\ Again(t)
+              /\ UNCHANGED <<par, content>> /\ NoHist
 (* ------------------------------------------------ freezing and rewriting *)
 Freeze(t) == /\ th[t].pc = "f"
              /\ LET me == th[t] IN
                 /\ cells' = IF Bug = "freeze_one" /\ me.j > 1 THEN cells ELSE [cells EXCEPT ![me.c.blk][me.j].fz = TRUE]
                 /\ IF me.j < Cap THEN th' = [th EXCEPT ![t].j = @ + 1] ELSE Jump(t, me.ret)
              /\ UNCHANGED <<par, content>> /\ NoHist
-(* What a content whose cells are frozen holds, a version not yet named included. *)
-Named(c) == {k \in DOMAIN c.at : cells[c.blk][c.at[k]].w > 0}
-Late(c) == IF c.used < Cap /\ cells[c.blk][c.used + 1].w > 0 /\ Bug # "drop_unnamed"
-           THEN {cells[c.blk][c.used + 1].w} ELSE {}
-Items(c) == [k \in Named(c) \cup {KeyOf(v) : v \in Late(c)} |->
-               IF k \in Named(c) THEN cells[c.blk][c.at[k]].w ELSE CHOOSE v \in Late(c) : KeyOf(v) = k]
+(* What a content whose cells are frozen holds. *)
+Items(c) == [k \in {x \in DOMAIN c.at : cells[c.blk][c.at[x]].w > 0} |-> cells[c.blk][c.at[k]].w]
 (* Makes node n's content the items, in one leaf or in two. *)
 Put(n, items, high, right) ==
     LET ks == DOMAIN items  b == Len(cells) + 1 IN
@@ -208,13 +204,6 @@ Put(n, items, high, right) ==
          /\ content' = Append([content EXCEPT ![n] = ContentOf(Only(items, ls), b, Min(rs), m)],
                               ContentOf(Only(items, rs), b + 1, high, right))
          /\ cells' = cells \o << BlockOf(Only(items, ls)), BlockOf(Only(items, rs)) >>
-(* Naming by a rewrite: the effects of versions that come along. *)
-Takes(vs) == /\ eff' = [k \in Keys |-> IF \E v \in vs : KeyOf(v) = k THEN CHOOSE v \in vs : KeyOf(v) = k ELSE eff[k]]
-             /\ seen' = [t \in Threads |->
-                          IF th[t].pc # "end" /\ Op(t).op \in {"find", "del"} /\ seen[t] # {}
-                          THEN seen[t] \cup {v \in vs : KeyOf(v) = Op(t).k} ELSE seen[t]]
-             /\ took' = took \cup vs
-             /\ UNCHANGED stay
 (* All cells are frozen. A leaf whose right neighbour is MERGING is not rewritten but takes that in: otherwise
    the one who freezes it for the merge and the one who gives it fresh cells go on for ever. *)
 Rewrite1(t) == /\ th[t].pc = "rw"
@@ -224,7 +213,7 @@ Rewrite1(t) == /\ th[t].pc = "rw"
                                  ![t].pc = IF c.right # 0 /\ Bug # "rewrite_beside_merge" THEN "rr" ELSE "rx"]
                /\ UNCHANGED shared /\ NoHist
 Rewrite2(t) == /\ th[t].pc = "rr"
-               /\ IF content[th[t].c.right].mg THEN th' = [th EXCEPT ![t].pc = "mp", ![t].n = th[t].c.right, ![t].ret = ""]
+               /\ IF content[th[t].c.right].mg THEN th' = [th EXCEPT ![t].pc = "mp", ![t].n = th[t].c.right]
                   ELSE Jump(t, "rx")
                /\ UNCHANGED shared /\ NoHist
 Rewrite3(t) == /\ th[t].pc = "rx"
@@ -232,7 +221,7 @@ Rewrite3(t) == /\ th[t].pc = "rx"
                   IF content[me.n] # c
                   THEN Jump(t, "rw") /\ UNCHANGED <<content, cells>> /\ NoEffect
                   ELSE /\ Put(me.n, Items(c), c.high, c.right)
-                       /\ Takes(Late(c))
+                       /\ NoEffect
                        /\ IF Cardinality(DOMAIN Items(c)) < Cap THEN Again(t)
                           ELSE th' = [th EXCEPT ![t] = [Fresh(t, @.i) EXCEPT !.pc = "s", !.n = me.n]]
                /\ UNCHANGED <<par, bad>>
@@ -252,7 +241,7 @@ Post(t) == /\ th[t].pc = "s"
 MeetsMerge(t) == /\ th[t].pc = "mp"
                  /\ IF par.mrg = th[t].n
                     THEN th' = [th EXCEPT ![t].pc = "m2", ![t].r = par.mrg, ![t].p = par]
-                    ELSE IF th[t].ret = "done" THEN Finish(t) ELSE Again(t)
+                    ELSE Again(t)
                  /\ UNCHANGED shared /\ NoHist
 Merge1(t) == /\ th[t].pc = "m1"
              /\ \E i \in 2..Len(th[t].p.kids) :
@@ -266,43 +255,42 @@ Merge2(t) == /\ th[t].pc = "m2"                             \* mark, then freeze
                 /\ content' = [content EXCEPT ![r].mg = TRUE]
                 /\ th' = [th EXCEPT ![t].pc = IF Bug = "merge_unfrozen" THEN "m3" ELSE "f",
                                     ![t].c = content[r], ![t].j = 1,
-                                    ![t].ret = IF th[t].ret = "done" THEN "m3d" ELSE "m3"]
+                                    ![t].ret = "m3"]
              /\ UNCHANGED <<par, cells>> /\ NoHist
 (* Looks for the leaf whose right link is r, from the left neighbour that the parent names. *)
-Merge3(t) == /\ th[t].pc \in {"m3", "m3d"}
+Merge3(t) == /\ th[t].pc = "m3"
              /\ LET me == th[t]
                     i == CHOOSE x \in 1..Len(me.p.kids) : me.p.kids[x].n = me.r
-                    lo == me.p.kids[i].lo
-                    d == me.pc = "m3d" IN
-                th' = [th EXCEPT ![t].pc = IF d THEN "m4d" ELSE "m4", ![t].n = me.p.kids[i - 1].n, ![t].cur = IF Op(t).op = "walk" THEN @ ELSE lo]
+                    lo == me.p.kids[i].lo IN
+                th' = [th EXCEPT ![t].pc = "m4", ![t].n = me.p.kids[i - 1].n, ![t].cur = IF Op(t).op = "walk" THEN @ ELSE lo]
              /\ UNCHANGED shared /\ NoHist
-Merge4(t) == /\ th[t].pc \in {"m4", "m4d"}
-             /\ LET me == th[t]  c == content[me.n]  d == me.pc = "m4d" IN
+Merge4(t) == /\ th[t].pc = "m4"
+             /\ LET me == th[t]  c == content[me.n] IN
                 IF c.right = me.r
-                THEN th' = [th EXCEPT ![t].pc = "f", ![t].c = c, ![t].j = 1, ![t].ret = IF d THEN "m5d" ELSE "m5"]
+                THEN th' = [th EXCEPT ![t].pc = "f", ![t].c = c, ![t].j = 1, ![t].ret = "m5"]
                 ELSE IF c.high > me.cur \/ c.right = 0
-                THEN Jump(t, IF d THEN "m6d" ELSE "m6")                     \* absorbed
+                THEN Jump(t, "m6")                     \* absorbed
                 ELSE th' = [th EXCEPT ![t].n = c.right]
              /\ UNCHANGED shared /\ NoHist
-Merge5(t) == /\ th[t].pc \in {"m5", "m5d"}
-             /\ LET me == th[t]  c == content[me.n]  rc == content[me.r]  d == me.pc = "m5d" IN
+Merge5(t) == /\ th[t].pc = "m5"
+             /\ LET me == th[t]  c == content[me.n]  rc == content[me.r] IN
                 IF c.blk # me.c.blk \/ c.right # me.r
-                THEN Jump(t, IF d THEN "m4d" ELSE "m4") /\ UNCHANGED <<content, cells>> /\ NoEffect
+                THEN Jump(t, "m4") /\ UNCHANGED <<content, cells>> /\ NoEffect
                 ELSE /\ Put(me.n, [k \in DOMAIN Items(c) \cup DOMAIN Items(rc) |->
                                      IF k \in DOMAIN Items(c) THEN Items(c)[k] ELSE Items(rc)[k]],
                             rc.high, IF Bug = "merge_keeps_link" THEN c.right ELSE rc.right)
-                     /\ Takes(Late(c) \cup Late(rc))
-                     /\ Jump(t, IF d THEN "m6d" ELSE "m6")
+                     /\ NoEffect
+                     /\ Jump(t, "m6")
              /\ UNCHANGED <<par, bad>>
-Merge6(t) == /\ th[t].pc \in {"m6", "m6d"}
+Merge6(t) == /\ th[t].pc = "m6"
              /\ LET me == th[t]  i == CHOOSE x \in 1..Len(me.p.kids) : me.p.kids[x].n = me.r IN
                 par' = IF par = me.p
                        THEN [kids |-> SubSeq(par.kids, 1, i - 1) \o SubSeq(par.kids, i + 1, Len(par.kids)), mrg |-> 0]
                        ELSE par
-             /\ IF th[t].pc = "m6d" \/ Op(t).op = "merge" THEN Finish(t) ELSE th' = [th EXCEPT ![t] = Fresh(t, @.i)]
+             /\ IF Op(t).op = "merge" THEN Finish(t) ELSE th' = [th EXCEPT ![t] = Fresh(t, @.i)]
              /\ UNCHANGED <<content, cells>> /\ NoHist
 
-Step(t) == \/ Down(t) \/ Look(t) \/ No(t) \/ WalkEnd(t) \/ Value(t) \/ Over(t) \/ Without(t) \/ Insert1(t) \/ Insert2(t)
+Step(t) == \/ Down(t) \/ Look(t) \/ No(t) \/ WalkEnd(t) \/ Value(t) \/ Over(t) \/ Without(t) \/ Insert1(t) \/ Insert2(t) \/ Insert3(t)
            \/ Freeze(t) \/ Rewrite1(t) \/ Rewrite2(t) \/ Rewrite3(t) \/ Post(t) \/ MeetsMerge(t)
            \/ Merge1(t) \/ Merge2(t) \/ Merge3(t) \/ Merge4(t) \/ Merge5(t) \/ Merge6(t)
 Ended == (\A t \in Threads : th[t].pc = "end") /\ UNCHANGED vars
@@ -328,8 +316,6 @@ Findable == \A k \in Keys : Found(k) = eff[k]
 (* A put that has returned took effect, overwritten since or not. *)
 Took == \A t \in Threads : \A i \in 1..th[t].i - 1 :
             Prog[t][i].op = "put" => 100 * t + 10 * i + Prog[t][i].k \in took
-(* Nobody makes new nodes for ever: with so few operations there are few blocks. *)
-Bounded == Len(cells) <= 12
 (* T3: a child's lower bound is the parent's separator: a search never comes down too far right. *)
 T3 == \A i \in 2..Len(par.kids) : \A j \in 1..Len(Line) :
         (Line[j] = par.kids[i].n /\ j > 1) => content[Line[j - 1]].high = par.kids[i].lo

@@ -44,6 +44,8 @@
         try
             Call
         catch
+            error:{tsunami_badarg, {foreign, Ref}} ->
+                ?BADARG(tsunami_owner:foreign(Ref), Args);
             error:{tsunami_badarg, Cause} when Cause =/= none, Cause =/= badopt ->
                 ?BADARG(Cause, Args);
             error:{tsunami_badarg, _} ->
@@ -109,15 +111,36 @@ all() ->
 ?DOC("What is known of a table, or `undefined` if it does not exist. `memory` is in words, and what the system gave.").
 -spec info(table()) -> [{Item :: atom(), Value :: term()}] | undefined.
 info(Table) ->
-    ?FACE([Table], tsunami_nif:info(Table)).
+    ?FACE([Table],
+          try
+              tsunami_nif:info(Table)
+          catch
+              error:{tsunami_badarg, {foreign, Tid}} -> unknown(Tid)
+          end).
 
 ?DOC("One item of `info/1`, or `fixed`, `safe_fixed`, `safe_fixed_monotonic_time`, `stats`, `binary`. "
      "`badarg` if there is no such item.").
 -spec info(table(), Item :: atom()) -> term() | undefined.
 info(Table, Item) ->
-    ?FACE([Table, Item], tsunami_nif:info(Table, Item)).
+    ?FACE([Table, Item],
+          try
+              tsunami_nif:info(Table, Item)
+          catch
+              error:{tsunami_badarg, {foreign, Tid}} -> unknown(Tid)
+          end).
 
-?DOC("Changes the heir or the protection, or both, of a table of the calling process.").
+%% A table that is gone is no error to info.
+unknown(Ref) ->
+    case tsunami_owner:foreign(Ref) of
+        id -> undefined;
+        Cause -> badarg(Cause)
+    end.
+
+?DOC("Changes the heir or the protection, or both, of a table of the calling process.\n\n"
+     "An heir is sent `{'ETS-TRANSFER', Table, FromPid, Data}` before it can hear of the owner's death by a link or monitor, as with "
+     "`ets`, if the table has had an heir since `new/2`, or is a `named_table` and no table of `ets` had its name. (Such a table "
+     "has a small empty table of `ets` beside it, seen in `ets:all/0`, by its name if it has one.) "
+     "To an unnamed table that gets its first heir by `setopts/2` this does not apply: its heir may hear of the death first.").
 -spec setopts(table(), Option | [Option]) -> true when
       Option :: {heir, pid(), Data :: term()} | {heir, none}
               | {protection, public | protected | private}.
@@ -148,7 +171,7 @@ set_one(Table, {protection, Protection}) -> tsunami_nif:setopts_protection(Table
 ?DOC("Makes another process of this node the owner, and sends it `{'ETS-TRANSFER', Table, FromPid, Data}`. Only the owner can.").
 -spec give_away(table(), pid(), Data :: term()) -> true.
 give_away(Table, Pid, Data) ->
-    ?FACE([Table, Pid, Data], tsunami_owner:deleted(tsunami_nif:give_away(Table, Pid, Data))).
+    ?FACE([Table, Pid, Data], tsunami_owner:give_away(Table, Pid, Data)).
 
 ?DOC("Fixes a table for the calling process, or ends that. While a table of another type than `ordered_set` is fixed, "
      "`next/2` works from keys that are deleted meanwhile. A traversal is exact without it too. Counts; "

@@ -83,6 +83,10 @@ problems(update_counter, [_, _, Ops, Default] = Args, Cause) ->
         Wrong ->
             Wrong
     end;
+problems(update_element, [_, _, _], position) ->
+    [{3, text(update_range)}];
+problems(update_element, [_, _, _, Default], position) ->
+    [{3, text(update_range)} | at(4, object(Default))];
 problems(update_element, [_, _, _], keypos) ->
     [{3, text(keypos)}];
 problems(update_element, [_, _, Specs] = Args, Cause) ->
@@ -97,7 +101,8 @@ problems(update_element, [_, _, Specs, Default] = Args, Cause) ->
     Wrong = at(4, object(Default)),
     case {element_specs(Specs), table(Args, Cause)} of
         {unclear, _} -> [];
-        {_, [_ | _] = Table} -> Table;
+        {true, [_ | _] = Table} -> Table ++ [{3, text(range)}];
+        {false, [_ | _] = Table} -> Table ++ [{3, text(element)}];
         {false, []} -> [{3, text(element)} | Wrong];
         {true, []} -> otherwise(Wrong, [{3, text(range)}])
     end;

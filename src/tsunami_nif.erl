@@ -19,7 +19,7 @@
          update_element/3, update_element/4]).
 -export([first/1, last/1, next/2, prev/2, first_lookup/1, last_lookup/1, next_lookup/2,
          prev_lookup/2, slot/2, objects/5]).
--export([anchor/1, unanchor/1]).
+-export([anchor/1, unanchor/2]).
 -export([stats/0, sync/0]).
 
 -on_load(load/0).
@@ -138,7 +138,7 @@ objects(_T, _Cursor, _Direction, _Max, _Acc) -> ?STUB.
 
 %% For tsunami_owner.
 anchor(_T) -> ?STUB.
-unanchor(_T) -> ?STUB.
+unanchor(_T, _Given) -> ?STUB.
 
 %% For tests and for people: counters of the engine; wait until all that was deleted has been freed.
 stats() -> ?STUB.

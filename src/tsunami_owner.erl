@@ -6,14 +6,15 @@
 %% same owner, heir and name, and the VM sends the message for us. That it leads to our table: a named table is found
 %% by its name, and a table that is born with an heir has its anchor's tid for its own tid.
 %%
-%% Without an anchor are unnamed tables that get their heir later, tables that were given away, and named ones whose name an
-%% ets table has: the library then sends the message itself, and the heir may hear of the owner's death first.
+%% An anchor stays with its table from then on: it is given away with it, and waits for the next heir if there is none. Without
+%% one are unnamed tables that get their first heir by setopts, and named ones whose name an ets table has when they get
+%% their first heir, or a new name: the library then sends the message itself, and the heir may hear of the owner's death first.
 -module(tsunami_owner).
 
 -include("tsunami_doc.hrl").
 ?MODULEDOC("Anchors of tables with heirs.").
 
--export([new/4, set_heir/2, deleted/1, renamed/1]).
+-export([new/4, set_heir/2, give_away/3, deleted/1, renamed/1, foreign/1]).
 
 -type heir() :: none | {pid(), Data :: term()}.
 -type anchored() :: heir() | {pid(), Data :: term(), Anchor :: ets:table()}.
@@ -50,7 +51,8 @@ set_heir(Table, Heir) ->
                     tsunami_nif:setopts_heir(Table, Heir)
             end;
         {Anchor, none} ->
-            delete(Anchor),
+            %% Kept: an unnamed table could not get another.
+            _ = catch ets:setopts(Anchor, {heir, none}),
             tsunami_nif:setopts_heir(Table, none);
         {Anchor, {Pid, Data}} ->
             try ets:setopts(Anchor, {heir, Pid, Data}) of
@@ -60,7 +62,30 @@ set_heir(Table, Heir) ->
             end
     end.
 
-?DOC("What the library answered; the anchor of a table that is gone, or given away, goes too.").
+?DOC("Gives a table away, and its anchor with it: then it is the VM that sends ETS-TRANSFER.").
+-spec give_away(tsunami:table(), pid(), term()) -> true.
+give_away(Table, Pid, Data) ->
+    case tsunami_nif:anchor(Table) of
+        none -> ok;
+        %% As in new/4.
+        _ -> erlang:yield()
+    end,
+    case tsunami_nif:give_away(Table, Pid, Data) of
+        true -> true;
+        {anchor, Anchor, true} -> give_anchor(Table, Anchor, Pid, Data)
+    end.
+
+give_anchor(Table, Anchor, Pid, Data) ->
+    try
+        ets:give_away(Anchor, Pid, Data)
+    catch
+        %% It has died since.
+        error:badarg ->
+            _ = catch tsunami_nif:unanchor(Table, Pid),
+            delete(Anchor)
+    end.
+
+?DOC("What the library answered; the anchor of a table that is gone goes too.").
 -spec deleted(Answer | {anchor, ets:table(), Answer}) -> Answer.
 deleted(true) ->
     true;
@@ -75,12 +100,22 @@ renamed({anchor, Anchor, Name}) ->
         ets:rename(Anchor, Name)
     catch
         error:badarg ->
-            _ = catch tsunami_nif:unanchor(Name),
+            _ = catch tsunami_nif:unanchor(Name, none),
             delete(Anchor)
     end,
     Name;
 renamed(Answer) ->
     Answer.
+
+?DOC("Why a reference that is not the library's is no table: `id` if it is the tid of an anchor, which may be gone, or of any ets "
+     "table, else `type`.").
+-spec foreign(reference()) -> id | type.
+foreign(Ref) ->
+    try ets:info(Ref, type) of
+        _ -> id
+    catch
+        error:badarg -> type
+    end.
 
 %% Public, for whoever may delete the table has to delete this one.
 drop(Name, Named, {Pid, Data} = Heir) ->

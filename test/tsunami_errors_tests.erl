@@ -150,10 +150,10 @@ the_top_frame_is_the_function_with_all_its_arguments_test() ->
         [begin
              Args = [case A of table -> no_such_table; _ -> A end || A <- Args0],
              {error, badarg, F, Args, id, Texts} = tsunami_test:outcome(Mod, F, Args),
-             ?assertEqual([Where], maps:keys(Texts))
-         end || {F, Args0, Where} <- [{foldl, [fun(_, A) -> A end, 0, table], 3}, {foldr, [fun(_, A) -> A end, 0, table], 3}, {tab2list, [table], 1},
-                                      {first_lookup, [table], 1}, {next_lookup, [table, 1], 1}, {lookup_element, [table, 1, 2, 3], 1},
-                                      {update_element, [table, 1, {2, 3}, {4}], 1}]].
+             ?assertEqual(Where, maps:keys(Texts))
+         end || {F, Args0, Where} <- [{foldl, [fun(_, A) -> A end, 0, table], [3]}, {foldr, [fun(_, A) -> A end, 0, table], [3]}, {tab2list, [table], [1]},
+                                      {first_lookup, [table], [1]}, {next_lookup, [table, 1], [1]}, {lookup_element, [table, 1, 2, 3], [1]},
+                                      {update_element, [table, 1, {2, 3}, {4}], [1, 3]}]].
 
 an_exception_of_the_users_fun_passes_through_fold_unchanged_test() ->
     Mod = tsunami_test:module(),

@@ -11,7 +11,7 @@ single_key_operations_are_linearizable_test_() ->
 stale_reads_are_found_test_() ->
     [{atom_to_list(Kind), {timeout, 60, fun() ->
                                                 tsunami_faulty:fault(stale_reads),
-                                                try ?assertMatch([_ | _], wrong_histories(tsunami_faulty, Kind, 3))
+                                                try ?assert(is_found(Kind, 3, 30))
                                                 after tsunami_faulty:fault(none)
                                                 end
                                         end}} || Kind <- tsunami_test:kinds()].
@@ -19,7 +19,7 @@ stale_reads_are_found_test_() ->
 lost_inserts_are_found_test_() ->
     {timeout, 60, fun() ->
                           tsunami_faulty:fault(lost_insert),
-                          try ?assertMatch([_ | _], wrong_histories(tsunami_faulty, set, 2))
+                          try ?assert(is_found(set, 2, 30))
                           after tsunami_faulty:fault(none)
                           end
                   end}.
@@ -32,6 +32,10 @@ the_checker_refuses_a_read_that_goes_back_in_time_test() ->
 
 the_checker_refuses_two_winners_test() ->
     ?assertNot(tsunami_linear:check(set, [{0, 10, {insert_new, 1}, true}, {0, 10, {insert_new, 2}, true}])).
+
+%% Whether the fault shows: chance and the machine decide how soon, so not after one try.
+is_found(_Kind, _N, 0) -> false;
+is_found(Kind, N, Tries) -> wrong_histories(tsunami_faulty, Kind, N) =/= [] orelse is_found(Kind, N, Tries - 1).
 
 %% Runs many rounds and answers the histories that no order explains.
 wrong_histories(Mod, Kind, N) ->

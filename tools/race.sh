@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# race.sh: what `make race` does: C tests and stress programs with delays planted between atomics, under
+# race.sh [tsan] [asan] [nif]: what `make race` does, or parts of it: C tests and stress programs with delays planted between atomics, under
 # ThreadSanitizer and under ASan with UBSan; then eunit on a NIF under ASan.
 #
 # TSU_ROUNDS (percent, 30) shortens the random tests, which sanitizers slow down.
@@ -9,31 +9,38 @@ cd "$(dirname "$0")/.."
 
 tools/deps.sh race || exit 1
 export TSU_ROUNDS=${TSU_ROUNDS:-30}
+[ $# -gt 0 ] || set -- tsan asan nif
+wanted() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac; }
+parts=$*
 
 # clang's ThreadSanitizer where it works (some kernels lay memory out in a way it refuses), else gcc's.
-tsan_cc=
-for cc in clang gcc; do
-    echo 'int main(void) { return 0; }' | "$cc" -fsanitize=thread -x c -o "$BUILD/tsan_probe" - 2>/dev/null &&
-        "$BUILD/tsan_probe" 2>/dev/null && { tsan_cc=$cc; break; }
-done
-rm -f "$BUILD/tsan_probe"
-
-if [ -n "$tsan_cc" ]; then
+under_tsan() {
+    local cc tsan_cc=
+    for cc in clang gcc; do
+        echo 'int main(void) { return 0; }' | "$cc" -fsanitize=thread -x c -o "$BUILD/tsan_probe" - 2>/dev/null &&
+            "$BUILD/tsan_probe" 2>/dev/null && { tsan_cc=$cc; break; }
+    done
+    rm -f "$BUILD/tsan_probe"
+    if [ -z "$tsan_cc" ]; then
+        skip "tsan" "no compiler here makes a program that runs under ThreadSanitizer"
+        return
+    fi
     echo "ThreadSanitizer of $tsan_cc"
     export CC=$tsan_cc TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1 history_size=4}
     c_suites tsan
     c_suites tsan list-stress stress
     unset CC
-else
-    skip "tsan" "no compiler here makes a program that runs under ThreadSanitizer"
-fi
+}
 
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
-c_suites asan
-c_suites asan list-stress stress
+under_asan() {
+    export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=1} UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+    c_suites asan
+    c_suites asan list-stress stress
+}
 
 # The VM itself is not built with ASan, so the library comes first by LD_PRELOAD, and leaks of the VM
-# are none of ours; "+Mea min" makes the VM take memory from malloc, where ASan sees it. A priv and ebin of their own keep the ordinary build as it is.
+# are none of ours; "+Mea min" makes the VM take memory from malloc, where ASan sees it. A priv and ebin of
+# their own keep the ordinary build as it is.
 nif_under_asan() {
     local lib home=$BUILD/nifasan/tsunami
     lib=$(cc -print-file-name=libasan.so)
@@ -52,9 +59,8 @@ nif_under_asan() {
     rm -rf "$BUILD/erl_tests_asan"
     EUNIT_TAG=asan eunit_suites "$BUILD/erl_tests_asan" env LD_PRELOAD="$lib"
 }
-if ls c_src/nif/*.c >/dev/null 2>&1; then
-    nif_under_asan
-else
-    skip "nif under ASan" "no c_src/nif"
-fi
+
+if wanted tsan; then under_tsan; fi
+if wanted asan; then under_asan; fi
+if wanted nif; then nif_under_asan; fi
 finish

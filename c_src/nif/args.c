@@ -9,7 +9,8 @@ ERL_NIF_TERM tsu_call_refuse(const tsu_call *c)
 
 ERL_NIF_TERM tsu_call_cause(ErlNifEnv *env, ERL_NIF_TERM term)
 {
-    return enif_is_ref(env, term) && tsu_nif_is_magic_ref(term) ? tsu_atom_id : tsu_atom_type;
+    if (!enif_is_ref(env, term) || !tsu_nif_is_magic_ref(term)) return tsu_atom_type;
+    return enif_make_tuple2(env, tsu_atom_foreign, term);
 }
 
 bool tsu_heir_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_heir_arg *heir)

@@ -26,7 +26,8 @@ typedef struct tsu_call {
     ERL_NIF_TERM cause;   /* why it failed to begin; 0: memory is short */
 } tsu_call;
 
-/* Why a term that is neither atom nor handle is no table: an ets tid may have been one of ours, so it is gone (`id`). */
+/* Why a term that is neither atom nor handle is no table: `type`, or {foreign, Term}: a reference to something else of the
+ * VM's, an ets tid perhaps, and that may have been one of ours. tsunami.erl finds out. */
 ERL_NIF_TERM tsu_call_cause(ErlNifEnv *env, ERL_NIF_TERM term);
 
 static inline bool tsu_call_begin(tsu_call *c, ErlNifEnv *env, ERL_NIF_TERM table, tsu_right right)

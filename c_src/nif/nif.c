@@ -16,6 +16,7 @@
 #include "nif/registry.h"
 #include "nif/resource.h"
 #include "nif/term.h"
+#include "nif/undertaker.h"
 
 /* What load and upgrade answer when they refuse; the VM shows the number, stderr the words. */
 enum { LOAD_ATOMS = 1, LOAD_TERMS = 2, LOAD_TYPES = 3, LOAD_ENGINE = 4, LOAD_REGISTRY = 5, LOAD_TABLES = 6, LOAD_OTHER = 7 };
@@ -42,6 +43,11 @@ static int library_open(ErlNifEnv *env)
     if (tsu_registry_open() != TSU_OK) {
         tsu_engine_close();
         return refuse(LOAD_REGISTRY, "no memory for the registry of tables");
+    }
+    if (tsu_undertaker_start() != TSU_OK) {
+        tsu_engine_close();
+        tsu_registry_close();
+        return refuse(LOAD_ENGINE, "no thread for what dead processes leave");
     }
     library.open = true;
     return 0;
@@ -83,6 +89,7 @@ static void unload(ErlNifEnv *env, void *priv_data)
     if (enif_thread_type() == ERL_NIF_THR_UNDEFINED) return;      /* the engine's own thread, perhaps */
     if (tsu_registry_table_count() > 0 || tsu_registry_process_count() > 0) return;
     library.open = false;
+    tsu_undertaker_stop();
     tsu_engine_close();
     tsu_registry_close();
     tsu_nif_term_unload();

@@ -3,6 +3,7 @@
 #include "nif/functions.h"
 #include "nif/reply.h"
 #include "nif/slice.h"
+#include "nif/undertaker.h"
 
 static void live_discard(tsu_thread *self, tsu_live *live)
 {
@@ -290,6 +291,7 @@ TSU_NIF(tsu_nif_sync)
     (void)argc;
     (void)argv;
     if (self == NULL) return tsu_reply_limit(env);
+    tsu_undertaker_sync();
     tsu_engine_sync(self);
     return tsu_atom_ok;
 }

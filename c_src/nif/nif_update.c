@@ -8,6 +8,8 @@
 #include "nif/functions.h"
 #include "nif/reply.h"
 
+#include <stdlib.h>
+
 #define OPS_ON_STACK  8u
 #define OPS_SEARCHED 32u         /* more: the last value of each position is found by an index */
 
@@ -99,6 +101,16 @@ static bool is_integer(ErlNifEnv *env, ERL_NIF_TERM term)
     return tsu_nif_is_small(term) || enif_term_type(env, term) == ERL_NIF_TERM_TYPE_INTEGER;
 }
 
+/* The cause of a position beyond the object. For elements ets has none before OTP 27. */
+static ERL_NIF_TERM beyond(const request *q)
+{
+    ErlNifSysInfo info;
+
+    if (q->counter) return tsu_atom_position;
+    enif_system_info(&info, sizeof info);
+    return info.otp_release != NULL && strtol(info.otp_release, NULL, 10) >= 27 ? tsu_atom_position : tsu_atom_none;
+}
+
 /* An operation at `pos` with that value or increment. */
 static tsu_status op_begin(request *q, int64_t pos, ERL_NIF_TERM value, update_op **out)
 {
@@ -137,7 +149,7 @@ static tsu_status op_read(request *q, ERL_NIF_TERM term)
         return TSU_OK;
     }
     if (pos < 1) {
-        if (q->counter) q->wrong = tsu_atom_position;
+        q->wrong = beyond(q);
         return TSU_OK;
     }
     q->wrong = 0;
@@ -209,7 +221,7 @@ static ERL_NIF_TERM ops_check(const request *q, const uint8_t *object)
     for (i = 0; i < q->count; i++) {
         const update_op *op = &q->ops[i];
 
-        if ((uint64_t)op->pos > arity) return q->counter ? tsu_atom_position : tsu_atom_none;
+        if ((uint64_t)op->pos > arity) return beyond(q);
         if (q->counter && !tsu_term_is_integer(tsu_object_element(object, (size_t)op->pos, &len)))
             return tsu_atom_none;
     }

@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "nif/atoms.h"
 #include "nif/registry_inner.h"
+#include "nif/undertaker.h"
 
 #define PROCESS_BUCKETS_MIN 64
 
@@ -149,17 +150,21 @@ uint64_t tsu_registry_process_count(void)
 
 void tsu_process_own_locked(tsu_process *process, tsu_live *live)
 {
+    tsu_live **first = &process->owned[live->heir_process != NULL];
+
     live->owner_process = process;
     live->owned_prev = NULL;
-    live->owned_next = process->owned;
-    if (process->owned != NULL) process->owned->owned_prev = live;
-    process->owned = live;
+    live->owned_next = *first;
+    if (*first != NULL) (*first)->owned_prev = live;
+    *first = live;
 }
 
 void tsu_process_disown_locked(tsu_live *live)
 {
+    tsu_process *process = live->owner_process;
+
     if (live->owned_prev != NULL) live->owned_prev->owned_next = live->owned_next;
-    else live->owner_process->owned = live->owned_next;
+    else process->owned[process->owned[1] == live] = live->owned_next;
     if (live->owned_next != NULL) live->owned_next->owned_prev = live->owned_prev;
     live->owner_process = NULL;
 }
@@ -251,7 +256,7 @@ void tsu_registry_unanchor(ErlNifEnv *env, tsu_live *live, const ErlNifPid *give
 tsu_status tsu_registry_heir(ErlNifEnv *env, tsu_live *live, const ErlNifPid *heir, ERL_NIF_TERM data)
 {
     tsu_status   s = TSU_OK;
-    tsu_process *process = NULL;
+    tsu_process *process = NULL, *owner;
     tsu_gift    *gift = NULL, *old = NULL;
 
     if (heir != NULL) {
@@ -279,6 +284,9 @@ tsu_status tsu_registry_heir(ErlNifEnv *env, tsu_live *live, const ErlNifPid *he
             live->heir_data = gift;
             gift = NULL;
             tsu_store_release(&live->heir, heir->pid);
+            owner = live->owner_process;
+            tsu_process_disown_locked(live);
+            tsu_process_own_locked(owner, live);
         }
     }
     tsu_env_mutex_unlock(&tsu_registry_mutex);
@@ -398,10 +406,9 @@ bool tsu_registry_fixations(ErlNifEnv *env, tsu_live *live, int64_t *monotonic, 
 
 /* --- the end of a process ---------------------------------------------------------------------------- */
 
-/* One table of a dead process to its heir, or to its end. False: there is none. */
-static bool estate_settle_one(ErlNifEnv *env, tsu_thread *self, tsu_process *process)
+/* A table of a dead process, `live` or else whichever, to its heir, or to its end. False: there is none. */
+static bool estate_settle_one(ErlNifEnv *env, tsu_thread *self, tsu_process *process, tsu_live *live)
 {
-    tsu_live    *live;
     tsu_gift    *gift = NULL;
     tsu_process *heir = NULL;
     ERL_NIF_TERM name = 0;
@@ -409,7 +416,8 @@ static bool estate_settle_one(ErlNifEnv *env, tsu_thread *self, tsu_process *pro
 
     tsu_env_mutex_lock(&tsu_registry_mutex);
     process->dead = true;
-    live = process->owned;
+    if (live == NULL) live = process->owned[1] != NULL ? process->owned[1] : process->owned[0];
+    else if (live->gone || live->owner_process != process) live = NULL;
     if (live != NULL && tsu_process_heir_waits_locked(env, live)) {
         heir = live->heir_process;
         tsu_process_disown_locked(live);
@@ -464,17 +472,45 @@ static bool fixation_drop_one(tsu_thread *self, tsu_process *process)
     return f != NULL;
 }
 
-void tsu_process_gone(ErlNifEnv *env, tsu_process *process)
+void tsu_process_hand_over(ErlNifEnv *env, tsu_thread *self, tsu_process *process, tsu_live *live)
+{
+    (void)estate_settle_one(env, self, process, live);
+}
+
+#define PIECES_BETWEEN_LOOKS 16u
+
+/* One piece of what a dead process has left. What others would notice comes first. */
+static bool settle_one(ErlNifEnv *env, tsu_thread *self, tsu_process *process)
+{
+    return fixation_drop_one(self, process) || estate_settle_one(env, self, process, NULL) ||
+           heritage_drop_one(process);
+}
+
+bool tsu_process_settle(ErlNifEnv *env, tsu_process *process, uint64_t ns)
 {
     tsu_thread *self = tsu_thread_self();
+    uint64_t    start = tsu_env_monotonic_ns();
+    unsigned    i;
+    bool        more = true;
 
-    if (self == NULL) return;          /* no memory for a thread's slot: the monitor tries again */
-    tsu_pin(self);
-    while (estate_settle_one(env, self, process)) {}
-    while (heritage_drop_one(process)) {}
-    while (fixation_drop_one(self, process)) {}
-    tsu_unpin(self);
+    if (self == NULL) return false;          /* no memory for a thread's slot */
+    while (more && tsu_env_monotonic_ns() - start < ns) {
+        tsu_pin(self);
+        for (i = 0; more && i < PIECES_BETWEEN_LOOKS; i++) more = settle_one(env, self, process);
+        tsu_unpin(self);
+    }
+    return !more;
 }
+
+void tsu_process_bury(tsu_process *process)
+{
+    tsu_env_mutex_lock(&tsu_registry_mutex);
+    processes.count--;
+    tsu_env_mutex_unlock(&tsu_registry_mutex);
+    enif_release_resource(process);
+}
+
+#define DOWN_NS 500000u
 
 void tsu_process_down(ErlNifEnv *env, void *object, ErlNifPid *pid, ErlNifMonitor *monitor)
 {
@@ -483,19 +519,19 @@ void tsu_process_down(ErlNifEnv *env, void *object, ErlNifPid *pid, ErlNifMonito
 
     (void)pid;
     (void)monitor;
-    tsu_process_gone(env, process);
     tsu_env_mutex_lock(&tsu_registry_mutex);
-    process->dead = true;
+    process->dead = true;                    /* and gets nothing more */
     hashed = process->hashed;
     if (hashed) {
         at = process_bucket(process->pid.pid);
         while (*at != process) at = &(*at)->hash_next;
         *at = process->hash_next;
         process->hashed = false;
-        processes.count--;
     }
     tsu_env_mutex_unlock(&tsu_registry_mutex);
-    if (hashed) enif_release_resource(process);
+    if (!hashed) return;
+    if (tsu_process_settle(env, process, DOWN_NS)) tsu_process_bury(process);
+    else tsu_undertaker_put(process);
 }
 
 /* --- open, close ------------------------------------------------------------------------------------------ */

@@ -273,7 +273,7 @@ bool tsu_live_usable_slow(ErlNifEnv *env, tsu_live *live)
         /* The monitor may be late: hand it over now. */
         enif_keep_resource(process);
         tsu_env_mutex_unlock(&tsu_registry_mutex);
-        tsu_process_gone(env, process);
+        tsu_process_hand_over(env, tsu_thread_self(), process, live);
         enif_release_resource(process);
     }
 }

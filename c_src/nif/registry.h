@@ -97,8 +97,11 @@ struct tsu_process {
     /* guarded by the mutex */
     bool           dead, hashed;
     tsu_process   *hash_next;
-    tsu_live      *owned, *heir_of;
+    tsu_live      *owned[2];           /* [1]: those that have, or had, an heir */
+    tsu_live      *heir_of;
     tsu_fixation  *fixations;
+    /* the undertaker's */
+    tsu_process   *dead_next;
 };
 
 tsu_status tsu_registry_open(void);

@@ -26,8 +26,14 @@ void tsu_process_unfix_all_locked(tsu_live *live);
 /* Whether the table will go to an heir when its owner dies. */
 bool tsu_process_heir_waits_locked(ErlNifEnv *env, const tsu_live *live);
 
-/* Gives away or ends all tables of a dead process, and its fixations. More than once does no harm. */
-void tsu_process_gone(ErlNifEnv *env, tsu_process *process);
+/* A table of a dead process goes to its heir now, if it has not gone there yet. Pinned. */
+void tsu_process_hand_over(ErlNifEnv *env, tsu_thread *self, tsu_process *process, tsu_live *live);
+
+/* Ends the fixations of a dead process, gives away or ends its tables, and lets it be nobody's heir, for `ns` at most. True:
+ * nothing is left. `env` NULL: on a thread of our own. Not pinned. */
+bool tsu_process_settle(ErlNifEnv *env, tsu_process *process, uint64_t ns);
+/* The end of a process that is settled. */
+void tsu_process_bury(tsu_process *process);
 
 void tsu_gift_release(tsu_gift *gift);                /* NULL is fine */
 

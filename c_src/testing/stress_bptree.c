@@ -230,11 +230,10 @@ TEST(of_threads_that_insert_and_remove_the_same_keys_one_wins_each_time)
 
 /* --- commits -------------------------------------------------------------------------------- */
 #define BATCH_KEYS 24
-#define BATCH_GAP  40          /* ids between two keys of the batch: they lie in several leaves */
 
 typedef struct batch {
-    tsu_commit commit;
-    tsu_entry  entries[BATCH_KEYS];
+    tsu_commit             commit;
+    struct tsu_commit_item items[BATCH_KEYS];
 } batch;
 
 typedef struct stage {
@@ -242,19 +241,32 @@ typedef struct stage {
     tsu_word  current;         /* batch * that helpers may help */
     tsu_word  phase;           /* odd: the keys are being deleted one by one */
     tsu_word  over;
+    uint32_t  gap;             /* ids between two keys of the batch: they lie in several leaves, or close together */
 } stage;
 
-static uint32_t batch_id(uint32_t i) { return i * BATCH_GAP + 1; }
+static uint32_t batch_id(const stage *st, uint32_t i) { return i * st->gap + 1; }
 
 static void batch_install(tsu_thread *self, stage *st, batch *b, uint32_t i)
 {
     uint8_t             buffer[128];
-    tsu_key             key = tool_key(st->c->style, batch_id(i), 0, buffer);
+    tsu_key             key = tool_key(st->c->style, batch_id(st, i), 0, buffer);
     tsu_install_outcome outcome;
     tsu_commit         *other;
 
-    if (tsu_kind_tree.install(self, st->c->root, &key, &b->entries[i], &outcome, &other) != TSU_OK)
+    if (tsu_kind_tree.install(self, st->c->root, &key, &b->items[i].entry, &outcome, &other) != TSU_OK)
         fault(st->c, "a commit could not be installed");
+}
+
+/* All from i on, as many at once as go together. */
+static void batch_install_runs(tsu_thread *self, stage *st, batch *b, uint32_t i)
+{
+    tsu_install_outcome outcome = TSU_INSTALL_DONE;
+    tsu_commit         *other;
+    size_t              installed;
+
+    for (; i < BATCH_KEYS && outcome == TSU_INSTALL_DONE; i += (uint32_t)installed)
+        if (tsu_kind_tree.install_run(self, st->c->root, &b->items[i], BATCH_KEYS - i, &installed, &outcome, &other) != TSU_OK)
+            fault(st->c, "a commit could not be installed");
 }
 
 static batch *batch_make(tsu_thread *self, stage *st, int64_t value)
@@ -264,12 +276,15 @@ static batch *batch_make(tsu_thread *self, stage *st, int64_t value)
     CHECK(b != NULL);
     memset(b, 0, sizeof *b);
     for (uint32_t i = 0; i < BATCH_KEYS; i++) {
-        uint64_t word = tool_record(self, st->c->style, batch_id(i), 0, value * BATCH_KEYS + i);
+        uint64_t word = tool_record(self, st->c->style, batch_id(st, i), 0, value * BATCH_KEYS + i);
 
         CHECK(word != 0);
-        tsu_store_relaxed(&tsu_cell_version(word)->header, (uint64_t)(uintptr_t)&b->entries[i] | TSU_HEADER_ENTRY);
-        b->entries[i].commit = &b->commit;
-        b->entries[i].word = word;
+        tsu_store_relaxed(&tsu_cell_version(word)->header, (uint64_t)(uintptr_t)&b->items[i].entry | TSU_HEADER_ENTRY);
+        uint8_t buffer[128];
+
+        b->items[i].mark = tool_key(st->c->style, batch_id(st, i), 0, buffer).mark;
+        b->items[i].entry.commit = &b->commit;
+        b->items[i].entry.word = word;
     }
     return b;
 }
@@ -281,19 +296,19 @@ static void batch_over(tsu_thread *self, stage *st, batch *b, bool commit)
     tsu_store_seq(&b->commit.state, ts << TSU_COMMIT_TS_SHIFT | (commit ? TSU_COMMIT_COMMITTED : TSU_COMMIT_ABORTED));
     tsu_store_seq(&st->current, 0);
     for (uint32_t i = 0; i < BATCH_KEYS; i++) {
-        uint64_t word = b->entries[i].word;
+        uint64_t word = b->items[i].entry.word;
 
         if (commit) {
-            uint64_t under = tsu_entry_freeze(&b->entries[i]);
+            uint64_t under = tsu_entry_freeze(&b->items[i].entry);
 
             if (tsu_cell_holds_version(under)) tool_retire(self, under);
             if (!tsu_version_settle(word, ts)) fault(st->c, "a version of a commit was dropped by nobody");
         } else {
             uint8_t     buffer[128];
-            tsu_key     key = tool_key(st->c->style, batch_id(i), 0, buffer);
+            tsu_key     key = tool_key(st->c->style, batch_id(st, i), 0, buffer);
             tsu_record *r = (tsu_record *)tsu_cell_version(word);
 
-            tsu_kind_tree.restore(self, st->c->root, &key, &b->entries[i]);
+            tsu_kind_tree.restore(self, st->c->root, &key, &b->items[i].entry);
             tsu_retire(self, r, tool_record_bytes(r), tsu_slab_free);
         }
     }
@@ -313,7 +328,8 @@ static void committer_run(void *arg)
         tsu_pin(self);
         b = batch_make(self, st, value);
         tsu_store_seq(&st->current, (uint64_t)(uintptr_t)b);
-        for (uint32_t i = 0; i < BATCH_KEYS; i++) batch_install(self, st, b, i);
+        if (tsu_rand_below(&m->rng, 3) > 0) batch_install_runs(self, st, b, 0);
+        else for (uint32_t i = 0; i < BATCH_KEYS; i++) batch_install(self, st, b, i);
         batch_over(self, st, b, tsu_rand_below(&m->rng, 3) != 0);
         tsu_unpin(self);
         tsu_ebr_relax(self);
@@ -321,7 +337,7 @@ static void committer_run(void *arg)
         tsu_store_seq(&st->phase, tsu_load_seq(&st->phase) + 1);
         for (uint32_t i = 0; i < BATCH_KEYS; i++) {
             tsu_pin(self);
-            if (tool_remove(self, st->c->root, st->c->style, batch_id(i), 0, &had) != TSU_OK) fault(st->c, "nomem");
+            if (tool_remove(self, st->c->root, st->c->style, batch_id(st, i), 0, &had) != TSU_OK) fault(st->c, "nomem");
             tsu_unpin(self);
         }
         tsu_store_seq(&st->phase, tsu_load_seq(&st->phase) + 1);
@@ -340,7 +356,8 @@ static void helper_run(void *arg)
 
         tsu_pin(self);
         b = (batch *)(uintptr_t)tsu_load_seq(&st->current);
-        for (int times = 0; b != NULL && times < 4; times++)
+        if (b != NULL && tsu_rand_below(&m->rng, 2)) batch_install_runs(self, st, b, (uint32_t)tsu_rand_below(&m->rng, BATCH_KEYS));
+        else for (int times = 0; b != NULL && times < 4; times++)
             batch_install(self, st, b, (uint32_t)tsu_rand_below(&m->rng, BATCH_KEYS));
         tsu_unpin(self);
         tsu_ebr_relax(self);
@@ -356,10 +373,10 @@ static void mover_run(void *arg)
     int64_t     had = -1;
 
     for (long op = 0; !tsu_load_seq(&st->over); op++) {
-        uint32_t   id = (uint32_t)tsu_rand_below(&m->rng, BATCH_KEYS * BATCH_GAP);
+        uint32_t   id = (uint32_t)tsu_rand_below(&m->rng, BATCH_KEYS * st->gap);
         tsu_status s;
 
-        if (id % BATCH_GAP == 1) continue;
+        if (id % st->gap == 1) continue;
         tsu_pin(self);
         if (op / 1500 % 2 == 0) s = tool_put(self, st->c->root, st->c->style, id, 0, -1, false, &had);
         else s = tool_remove(self, st->c->root, st->c->style, id, 0, &had);
@@ -415,7 +432,7 @@ static void watcher_run(void *arg)
             for (uint32_t k = 0; k < BATCH_KEYS; k++) {
                 uint32_t i = l.backward ? BATCH_KEYS - 1 - k : k;
 
-                look_at(&l, i, tool_find(self, st->c->root, st->c->style, batch_id(i), 0));
+                look_at(&l, i, tool_find(self, st->c->root, st->c->style, batch_id(st, i), 0));
             }
         }
         tsu_unpin(self);
@@ -434,12 +451,13 @@ TEST(commits_show_whole_to_finds_and_walks_while_leaves_split_and_merge)
     uint64_t       rng = tsu_test_seed() + 2;
     tsu_thread    *self = tsu_thread_self();
 
-    for (int style = 0; style < TOOL_STYLES; style++) {
+    for (int round = 0; round < TOOL_STYLES * 2; round++) {
         memset(&c, 0, sizeof c);
         memset(&st, 0, sizeof st);
-        c.style = (tool_style)style;
-        c.ops = tsu_test_rounds(1500);
+        c.style = (tool_style)(round / 2);
+        c.ops = tsu_test_rounds(800);
         st.c = &c;
+        st.gap = round % 2 ? 40 : 4;
         REQUIRE(tsu_kind_tree.create(self, 1, &c.root) == TSU_OK);
         for (int t = 0; t < 4; t++) {
             memset(&members[t], 0, sizeof members[t]);
