@@ -22,7 +22,7 @@ Table == [
     named  |-> [start |-> << {1}, {3} >>,
                 prog |-> << <<O("merge", 0)>>, <<O("put", 4)>>, <<O("del", 3), O("find", 4)>> >>],
     claims |-> [start |-> << {} >>,
-                prog |-> << <<O("put", 2), O("find", 2)>>, <<O("put", 3), O("find", 3)>>, <<O("put", 2)>> >>],
+                prog |-> << <<O("put", 2), O("find", 2)>>, <<O("put", 3)>>, <<O("put", 2)>> >>],
     (* a writer comes by the left neighbour while the parent still leads to the merged leaf *)
     enter  |-> [start |-> << {1, 2} >>,
                 prog |-> << <<O("put", 3), O("merge", 0)>>, <<O("put", 2), O("find", 2)>> >>],
@@ -38,6 +38,6 @@ MCStart == S.start
 (* Two inserters and one free cell: one claims it, the other rewrites the leaf and spoils the claim, and so on without
    end. The code has more free cells in a fresh leaf than there are threads that insert there; here the number of blocks is
    cut off. With one inserter at a time no such thing may happen: Bounded. *)
-Small == Len(cells) <= IF Scenario \in {"same", "claims"} THEN 4 ELSE 8
+Small == Len(cells) <= IF Scenario \in {"same", "claims"} THEN 3 ELSE 8
 Bounded == Scenario \in {"merge", "grow", "named", "shrink", "walk"} => Len(cells) <= 8
 =============================================================================

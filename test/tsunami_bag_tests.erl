@@ -32,7 +32,7 @@ a_list_is_inserted_in_its_order_test() ->
          end || Kind <- bags()].
 
 a_list_so_long_that_its_insertion_yields_keeps_its_order_test_() ->
-    {timeout, 60,
+    {timeout, 300,
      fun() ->
              tsunami_test:is_ets() orelse
                  [begin

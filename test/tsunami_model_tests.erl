@@ -14,6 +14,13 @@ ops() ->
         _ -> 40000
     end.
 
+%% Or the planted ones would be found for no reason.
+without_a_planted_fault_nothing_is_found_test_() ->
+    {timeout, 120, fun() ->
+                           tsunami_faulty:fault(none),
+                           ?assertMatch(#{differences := []}, tsunami_model_campaign:quietly(tsunami_faulty, 20000, 4711))
+                   end}.
+
 a_planted_fault_is_found_and_shrunk_test_() ->
     [{atom_to_list(Fault), {timeout, 120, fun() -> finds(Fault) end}} || Fault <- [loose_delete, size, lost_insert]].
 

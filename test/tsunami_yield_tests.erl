@@ -15,10 +15,11 @@ ms_max() ->
     end.
 
 a_million_objects_are_inserted_listed_folded_cleared_and_dropped_without_holding_a_scheduler_test_() ->
-    [{atom_to_list(Kind), {timeout, 200, fun() -> million(Kind) end}} || Kind <- tsunami_test:kinds()].
+    [{atom_to_list(Kind), {timeout, 400, fun() -> million(Kind) end}} || Kind <- tsunami_test:kinds()].
 
-%% What really holds a scheduler does so every time: a step has failed if it was too long in each of three attempts.
-million(Kind) -> million(Kind, 3, none).
+%% What really holds a scheduler does so every time: a step has failed if it was too long in each of ten attempts; another program
+%% on the machine does not.
+million(Kind) -> million(Kind, 10, none).
 
 million(Kind, Attempts, Suspects) ->
     Longest = steps(Kind),

@@ -438,7 +438,7 @@ static void settle_bag(tsu_thread *self, tsu_batch *b, size_t key, uint64_t ts)
 
 static bool settle_run(tsu_thread *self, tsu_batch *b, size_t *budget)
 {
-    uint64_t ts = tsu_load_acquire(&b->commit->commit.state) >> TSU_COMMIT_TS_SHIFT;
+    uint64_t ts = tsu_commit_time(&b->commit->commit) >> TSU_COMMIT_TS_SHIFT;
 
     for (; b->cursor < b->commit->count; b->cursor++, --*budget) {
         if (*budget == 0) return false;

@@ -3,7 +3,7 @@
  * A thread pins before it follows a shared pointer and unpins after. Unlinked
  * memory is retired, and freed once every thread pinned at the time has gone.
  *
- * Invariants  E1  a pinned thread's epoch is the global one or the one before.
+ * Invariants  E1  the epoch moves on at most once after a pin is visible.
  *             E2  what is retired in epoch e is freed in e+3 or later. One epoch more than
  *                 usual: a late helper may show a retired version again by its CAS, if it
  *                 hides it before it unpins; readers who saw it meanwhile are pinned at

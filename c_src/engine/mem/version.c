@@ -7,9 +7,21 @@ tsu_word tsu_clock = {1};
 /* Pointer and kind: what a cell word says apart from the structure's bits. */
 static inline uint64_t bare(uint64_t word) { return word & (TSU_CELL_POINTER | TSU_CELL_KIND); }
 
-static inline uint64_t commit_tag(const tsu_commit *c)
+/* How a commit stands; one that is committed has its time when this returns, as nobody may see it without: a snapshot
+ * taken after that must be later. */
+static uint64_t commit_tag(tsu_commit *c)
 {
-    return tsu_load_acquire(&c->state) & TSU_COMMIT_TAG;
+    uint64_t state = tsu_load_acquire(&c->state);
+
+    if (TSU_UNLIKELY(state == TSU_COMMIT_COMMITTED)) return tsu_commit_time(c) & TSU_COMMIT_TAG;
+    return state & TSU_COMMIT_TAG;
+}
+
+uint64_t tsu_commit_time(tsu_commit *c)
+{
+    uint64_t state = TSU_COMMIT_COMMITTED, now = tsu_load_seq(&tsu_clock) << TSU_COMMIT_TS_SHIFT | TSU_COMMIT_COMMITTED;
+
+    return tsu_cas(&c->state, &state, now) ? now : state;
 }
 
 void tsu_version_decide_slow(tsu_version *v, uint64_t header)
@@ -189,11 +201,9 @@ tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t 
             }
         }
         if (entry->commit->demands_absent) {
-            uint64_t pending = tsu_load_acquire(&entry->commit->state);
+            uint64_t pending = TSU_COMMIT_PENDING;
 
-            while ((pending & TSU_COMMIT_TAG) == TSU_COMMIT_PENDING)
-                if (tsu_cas(&entry->commit->state, &pending, TSU_COMMIT_ABORTED)) return TSU_INSTALL_EXISTS;
-            return TSU_INSTALL_STOP;
+            return tsu_cas(&entry->commit->state, &pending, TSU_COMMIT_ABORTED) ? TSU_INSTALL_EXISTS : TSU_INSTALL_STOP;
         }
         if (under != bare(c) && !tsu_cas(&entry->under, &under, bare(c))) return TSU_INSTALL_MOVED;
         under = bare(c);

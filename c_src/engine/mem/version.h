@@ -75,7 +75,7 @@ typedef struct tsu_entry {
 } tsu_entry;
 
 typedef struct tsu_commit {
-    tsu_word state;                /* tag, timestamp << 8 */
+    tsu_word state;                /* tag; COMMITTED: timestamp << 8, 0 until somebody looks */
     bool     demands_absent;       /* fixed: insert_new */
 } tsu_commit;
 
@@ -83,6 +83,9 @@ static inline tsu_entry *tsu_header_entry(uint64_t header)
 {
     return (tsu_entry *)(uintptr_t)(header & ~TSU_HEADER_TAG);
 }
+
+/* The state of a committed commit, with its time: given now, if it has none. */
+uint64_t tsu_commit_time(tsu_commit *commit);
 
 /* --- the clock ----------------------------------------------------------------- */
 extern tsu_word tsu_clock;

@@ -41,28 +41,21 @@ tsu_key tsu_commit_key(const tsu_commit_record *record, const struct tsu_commit_
 
 bool tsu_commit_abort(tsu_commit *commit)
 {
-    uint64_t state = tsu_load_acquire(&commit->state);
+    uint64_t state = TSU_COMMIT_PENDING;
 
-    while ((state & TSU_COMMIT_TAG) == TSU_COMMIT_PENDING)
-        if (tsu_cas(&commit->state, &state, TSU_COMMIT_ABORTED)) return true;
-    return (state & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED;
+    return tsu_cas(&commit->state, &state, TSU_COMMIT_ABORTED) || state == TSU_COMMIT_ABORTED;
 }
 
 bool tsu_commit_decide(tsu_thread *self, tsu_commit_record *record)
 {
-    tsu_commit *commit = &record->commit;
-    uint64_t    state = tsu_load_acquire(&commit->state);
+    uint64_t state = TSU_COMMIT_PENDING;
 
-    while ((state & TSU_COMMIT_TAG) == TSU_COMMIT_PENDING) {
-        uint64_t ts = tsu_load_seq(&tsu_clock), least = state >> TSU_COMMIT_TS_SHIFT;
-
-        if (least > ts) ts = least;
-        if (tsu_cas(&commit->state, &state, ts << TSU_COMMIT_TS_SHIFT | TSU_COMMIT_COMMITTED)) {
-            record->committed(self, record, tsu_commit_vacant(record));
-            return true;
-        }
-    }
-    return (state & TSU_COMMIT_TAG) == TSU_COMMIT_COMMITTED;
+    if (!tsu_cas(&record->commit.state, &state, TSU_COMMIT_COMMITTED)) return state != TSU_COMMIT_ABORTED;
+    /* its time is not older than the moment at which it could be seen: read before the CAS, the clock may be overtaken by a
+     * snapshot */
+    (void)tsu_commit_time(&record->commit);
+    record->committed(self, record, tsu_commit_vacant(record));
+    return true;
 }
 
 /* That many more entries are installed: counts them, and those whose keys were absent then. */
