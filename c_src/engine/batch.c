@@ -14,6 +14,8 @@
 /* Given up with so many objects or fewer, it is cleaned up on the spot. */
 #define BATCH_AT_ONCE 256
 #define SORT_SHORT    32
+#define SORT_MOVES    4     /* an ordered list of which an item has to go farther, or all on the average, is merged */
+#define SORT_FAR      256
 /* How far ahead records are fetched into the cache: sorted, they lie anywhere. */
 #define FETCH_AHEAD   8
 
@@ -35,10 +37,13 @@ struct tsu_batch {
     struct item         *items, *spare;
     size_t               count, room, spare_room;
     struct tsu_batch    *next;           /* in the reaper's queue */
+    uint64_t             varies;         /* bits in which marks differ */
     struct sort {
         size_t  width, lo, i, j, at;     /* merging */
         int     pass;                    /* spreading: pass and position */
         bool    scatter;
+        bool    spread;              /* ordered: over, or of no use */
+        size_t  moves;
         size_t *starts;                  /* 256 of them */
     } sort;
     tsu_commit_record   *commit;
@@ -112,6 +117,7 @@ tsu_status tsu_batch_add(tsu_thread *self, tsu_batch *b, const uint8_t *object, 
     key = tsu_object_key(item->record->object, b->keypos, &key_len);
     item->mark = tsu_table_key(b->contents->kind, key, key_len).mark;
     if (b->sorted && b->count > 0 && item_compare(b, item - 1, item) > 0) b->sorted = false;
+    b->varies |= item->mark ^ b->items[0].mark;
     b->count++;
     return TSU_OK;
 }
@@ -143,13 +149,15 @@ static void sort_short(tsu_batch *b)
     }
 }
 
-/* Hashes: three passes over the top 24 bits, lowest digit first; the few that tie are put right after. */
+/* Three passes over the top 24 bits in which marks differ, lowest digit first; the few that tie are put right after. With
+ * hashes they are few; where they are not, merging does the rest. */
 static bool sort_spread(tsu_batch *b, size_t *budget)
 {
     struct sort *s = &b->sort;
+    unsigned     top = b->varies != 0 ? 64 - (unsigned)__builtin_clzll(b->varies) : 64;
 
     while (s->pass < 3) {
-        unsigned shift = 40 + 8 * (unsigned)s->pass;
+        unsigned shift = (top > 24 ? top - 24 : 0) + 8 * (unsigned)s->pass;
 
         if (!s->scatter) {
             for (; s->at < b->count && *budget > 0; s->at++, --*budget) s->starts[b->items[s->at].mark >> shift & 255]++;
@@ -178,13 +186,22 @@ static bool sort_spread(tsu_batch *b, size_t *budget)
     for (; s->at < b->count && *budget > 0; s->at++, --*budget) {
         struct item item = b->items[s->at];
         size_t      i = s->at;
+        bool        far = false;
 
         while (i > 0 && item_compare(b, &b->items[i - 1], &item) > 0) {
+            if (b->type == TSU_ORDERED_SET && (far = s->at - i == SORT_FAR)) break;
             b->items[i] = b->items[i - 1];
             i--;
         }
         b->items[i] = item;
+        s->moves += s->at - i;
+        if (b->type == TSU_ORDERED_SET && (far || s->moves > SORT_MOVES * b->count)) {
+            s->at = b->count;
+            b->sorted = false;
+            return true;
+        }
     }
+    if (s->at >= b->count) b->sorted = true;
     return s->at >= b->count;
 }
 
@@ -235,8 +252,12 @@ static tsu_status sort_run(tsu_batch *b, size_t *budget)
         if (b->sort.starts == NULL) return TSU_NOMEM;
         memset(b->sort.starts, 0, STARTS_BYTES);
     }
-    if (!(b->type == TSU_ORDERED_SET ? sort_merge(b, budget) : sort_spread(b, budget))) return TSU_AGAIN;
-    return TSU_OK;
+    if (!b->sort.spread) {
+        if (b->varies != 0 && !sort_spread(b, budget)) return TSU_AGAIN;
+        b->sort.spread = true;
+        b->sort.at = 0;
+    }
+    return b->sorted || sort_merge(b, budget) ? TSU_OK : TSU_AGAIN;
 }
 
 /* The size has to agree with the contents from the commit on, whoever brings it about; bytes may follow. */
