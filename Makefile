@@ -192,11 +192,11 @@ race:              ## C tests and stress under TSan and ASan with delays; eunit 
 fuzz:              ## each fuzzer for FUZZ_SECONDS (60)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz.sh
 
-specs:             ## model-check specs/
-	@tools/specs.sh
+specs:             ## model-check specs/ (SPEC=Word: only what has it in its line)
+	@tools/specs.sh $(SPEC)
 
-bench:             ## measure against ets
-	@tools/bench.sh
+bench:             ## measure against ets (BENCH='pattern ...': only these)
+	@tools/bench.sh $(BENCH)
 
 fresh:             ## the README's commands on fresh Debian 12 and 13 systems
 	@tools/fresh.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench.sh: what `make bench` does: builds, then runs whatever bench/ has for a front door.
+# bench.sh [ARGUMENT...]: what `make bench` does: builds, then runs whatever bench/ has for a front door.
 set -u
 cd "$(dirname "$0")/.."
 tools/deps.sh bench || exit 1
@@ -7,8 +7,8 @@ env -u MAKEFLAGS -u MAKELEVEL make --no-print-directory -s all || exit 1
 for door in bench/run.sh bench/bench.sh bench/bench.escript bench/run.escript; do
     [ -f "$door" ] || continue
     case $door in
-    *.sh) exec bash "$door" ;;
-    *)    ERL_FLAGS="-pa $PWD/ebin" exec escript "$door" ;;
+    *.sh) exec bash "$door" "$@" ;;
+    *)    ERL_FLAGS="-pa $PWD/ebin" exec escript "$door" "$@" ;;
     esac
 done
 echo "bench/ has no front door" >&2

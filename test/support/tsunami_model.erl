@@ -257,11 +257,11 @@ call(#world{mod = Mod} = World, P, Function, Table, Args0) ->
 
 %% OTP 25's ets reads past the end of a default object that is too short to have a key, and takes the VM down. In a fixed set it leaves
 %% the key behind, as one that was deleted, if the update fails.
-act(Mod, update_counter, Table, [Key, Ops, Default]) when is_tuple(Default) ->
+act(Mod, Update, Table, [Key, Ops, Default]) when is_tuple(Default), (Update =:= update_counter orelse Update =:= update_element) ->
     case catch {Mod:info(Table, keypos), Mod:info(Table, type), Mod:info(Table, fixed)} of
         {KeyPos, _, _} when is_integer(KeyPos), KeyPos > tuple_size(Default) -> left_out;
         {_, set, true} -> left_out;
-        _ -> tsunami_test:outcome(Mod, update_counter, [Table, Key, Ops, Default])
+        _ -> tsunami_test:outcome(Mod, Update, [Table, Key, Ops, Default])
     end;
 %% OTP 25's ets counts deleted objects of a fixed bag as taken: its size goes wrong, even below zero.
 act(Mod, take, Table, [Key]) when Mod =:= ets; Mod =:= tsunami_faulty ->
