@@ -264,7 +264,7 @@ act(Mod, Update, Table, [Key, Ops, Default]) when is_tuple(Default), (Update =:=
     case catch {Mod:info(Table, keypos), Mod:info(Table, type), Mod:info(Table, fixed)} of
         {KeyPos, _, _} when is_integer(KeyPos), KeyPos > tuple_size(Default) -> left_out;
         {_, set, true} -> left_out;
-        _ -> tsunami_test:outcome(Mod, Update, [Table, Key, Ops, Default])
+        _ -> comparable(Mod, Update, Table, [Key, Ops, Default])
     end;
 %% OTP 25's ets counts deleted objects of a fixed bag as taken: its size goes wrong, even below zero.
 act(Mod, take, Table, [Key]) when Mod =:= ets; Mod =:= tsunami_faulty ->
@@ -297,6 +297,9 @@ act(Mod, Insert, Table, [[_ | _] = Objects] = Args)
             tsunami_test:outcome(ets, Insert, [Table | Args])
     end;
 act(Mod, Function, Table, Args) ->
+    comparable(Mod, Function, Table, Args).
+
+comparable(Mod, Function, Table, Args) ->
     case tsunami_test:outcome(Mod, Function, [Table | Args]) of
         {error, Reason, _, _, _, _} = Error ->
             %% What this ets lacks was built from other functions: only the reason of its errors counts.
