@@ -100,6 +100,7 @@ tsu_status tsu_batch_add(tsu_thread *self, tsu_batch *b, const uint8_t *object, 
     struct item *item;
     size_t       key_len;
     const uint8_t *key;
+    tsu_key      k;
 
     if (b->phase != ADDING) return TSU_BADARG;
     if (b->count == UINT32_MAX) return TSU_LIMIT;
@@ -115,7 +116,8 @@ tsu_status tsu_batch_add(tsu_thread *self, tsu_batch *b, const uint8_t *object, 
     item->record = tsu_record_create(self, object, len);
     if (item->record == NULL) return TSU_NOMEM;
     key = tsu_object_key(item->record->object, b->keypos, &key_len);
-    item->mark = tsu_table_key(b->contents->kind, key, key_len).mark;
+    tsu_table_key(&k, b->contents->kind, key, key_len);
+    item->mark = k.mark;
     if (b->sorted && b->count > 0 && item_compare(b, item - 1, item) > 0) b->sorted = false;
     b->varies |= item->mark ^ b->items[0].mark;
     b->count++;

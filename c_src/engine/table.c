@@ -152,16 +152,19 @@ static bool show(uint64_t word, tsu_object_fn fn, void *ctx)
 void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn, void *ctx)
 {
     struct tsu_contents *c = tsu_table_contents(table);
-    tsu_key              k = tsu_table_key(table->kind, key, len);
-    uint64_t             word = table->kind->find(self, c->root, &k);
+    tsu_key              k;
+    uint64_t             word;
 
+    tsu_table_key(&k, table->kind, key, len);
+    word = table->kind->find(self, c->root, &k);
     if (tsu_cell_holds_version(word)) show(word, fn, ctx);
 }
 
 bool tsu_member(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len)
 {
-    tsu_key k = tsu_table_key(table->kind, key, len);
+    tsu_key k;
 
+    tsu_table_key(&k, table->kind, key, len);
     return tsu_cell_holds_version(table->kind->find(self, tsu_table_contents(table)->root, &k));
 }
 
@@ -169,20 +172,26 @@ bool tsu_member(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t l
 static int64_t handle_weight(const uint8_t *object) { return (object[0] & TSU_OBJECT_HANDLES) != 0; }
 
 /* Runs an edit, helping commits that are in the way. */
-static tsu_status edit_run(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const uint8_t *key, size_t len,
-                           tsu_edit *edit)
+static tsu_status edit_key(tsu_thread *self, struct tsu_contents *c, const tsu_key *key, tsu_edit *edit)
 {
-    tsu_key    k = tsu_table_key(table->kind, key, len);
     size_t     budget = 1000;
     tsu_status status;
 
     for (;;) {
-        status = table->kind->edit(self, c->root, &k, edit);
-        if (status != TSU_AGAIN) break;
+        status = c->kind->edit(self, c->root, key, edit);
+        if (TSU_LIKELY(status != TSU_AGAIN)) return status;
         status = tsu_commit_help(self, (tsu_commit_record *)edit->blocked, &budget);
         if (status != TSU_OK) return status;
     }
-    return status;
+}
+
+static tsu_status edit_run(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const uint8_t *key, size_t len,
+                           tsu_edit *edit)
+{
+    tsu_key k;
+
+    tsu_table_key(&k, table->kind, key, len);
+    return edit_key(self, c, &k, edit);
 }
 
 bool tsu_bag_has(uint64_t current, const uint8_t *object)
@@ -215,7 +224,7 @@ uint64_t tsu_bag_append(tsu_thread *self, uint64_t current, tsu_record *newest, 
 }
 
 struct insert {
-    tsu_edit       edit;
+    tsu_edit       edit;          /* decide NULL: neither a bag nor new_only */
     tsu_table_type type;
     bool           new_only;
     tsu_record    *record;
@@ -243,16 +252,21 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
 {
     struct tsu_contents *c = tsu_table_contents(table);
     struct insert        in = {.type = table->type, .new_only = new_only};
+    int64_t              weight = (int64_t)tsu_slab_round(tsu_record_bytes(len)), handles = handle_weight(object);
     size_t               key_len, old_bytes = 0;
     const uint8_t       *key;
     tsu_status           status;
+    tsu_key              k;
 
+    key = tsu_object_key(object, table->keypos, &key_len);
+    tsu_table_key(&k, table->kind, key, key_len);
+    if (table->kind->fetch != NULL) table->kind->fetch(c->root, &k);
     in.record = tsu_record_create(self, object, len);
     if (in.record == NULL) return TSU_NOMEM;
-    in.edit.decide = insert_decide;
+    if (new_only || tsu_table_is_bag(table)) in.edit.decide = insert_decide;
+    else in.edit.put = tsu_record_word(in.record);
     in.edit.exact = tsu_table_is_bag(table);
-    key = tsu_object_key(in.record->object, table->keypos, &key_len);
-    status = edit_run(self, table, c, key, key_len, &in.edit);
+    status = edit_key(self, c, &k, &in.edit);
     if (status == TSU_OK && in.edit.verdict == TSU_EDIT_FAIL) status = in.edit.status;
     if (status != TSU_OK || in.edit.verdict != TSU_EDIT_PUT) {
         if (in.group != NULL) tsu_group_destroy(self, in.group);
@@ -265,11 +279,9 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
     *inserted = true;
     if (table->type <= TSU_ORDERED_SET) {
         if (in.edit.old != 0) {
-            int64_t handles = handle_weight(tsu_version_object(in.edit.old));
-
-            old_bytes = tsu_version_retire(self, in.edit.old);
-            tsu_tally_add(self, c, 0, (int64_t)tsu_record_weight(in.record) - (int64_t)old_bytes,
-                          handle_weight(in.record->object) - handles);
+            handles -= handle_weight(tsu_version_object(in.edit.old));
+            weight -= (int64_t)tsu_version_retire(self, in.edit.old);
+            tsu_tally_add(self, c, 0, weight, handles);
             return TSU_OK;
         }
     } else {
@@ -277,8 +289,7 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
         if (in.edit.put != tsu_group_word(in.group) && in.group != NULL) tsu_group_destroy(self, in.group);
         else if (in.group != NULL) old_bytes -= tsu_slab_round(sizeof(tsu_group));
     }
-    tsu_tally_add(self, c, 1, (int64_t)tsu_record_weight(in.record) - (int64_t)old_bytes,
-                  handle_weight(in.record->object));
+    tsu_tally_add(self, c, 1, weight - (int64_t)old_bytes, handles);
     return TSU_OK;
 }
 
@@ -342,7 +353,7 @@ static void ghost_add(tsu_thread *self, tsu_table *table, const uint8_t *key, si
     if (in.record == NULL) return;
     in.edit.decide = insert_decide;
     key = tsu_object_key(in.record->object, 1, &len);
-    k = tsu_table_key(&tsu_kind_hash, key, len);
+    tsu_table_key(&k, &tsu_kind_hash, key, len);
     if (tsu_kind_hash.edit(self, g->root, &k, &in.edit) != TSU_OK) tsu_record_discard(self, in.record);
     else if (in.edit.old != 0) (void)tsu_version_retire(self, in.edit.old);
 }
@@ -359,7 +370,9 @@ static tsu_status remove_key(tsu_thread *self, tsu_table *table, const uint8_t *
     if (status != TSU_OK || edit.verdict != TSU_EDIT_REMOVE) return status;
     if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) ghost_add(self, table, key, len);
     count = (int64_t)tsu_version_count(old);
-    handles = tally_sum(c, offsetof(struct tsu_tally, handles)) != 0 ? handles_of(old) : 0;
+    /* a group's would have to be counted one by one */
+    handles = (old & TSU_CELL_KIND) == TSU_CELL_RECORD || tally_sum(c, offsetof(struct tsu_tally, handles)) != 0
+                  ? handles_of(old) : 0;
     if (fn != NULL) show(old, fn, ctx);
     tsu_tally_add(self, c, -count, -(int64_t)tsu_version_retire_all(self, old), -handles);
     return TSU_OK;
@@ -617,7 +630,7 @@ void tsu_walk(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t le
     struct walk w = {fn, ctx};
     tsu_key     k;
 
-    if (from != NULL) k = tsu_table_key(table->kind, from, len);
+    if (from != NULL) tsu_table_key(&k, table->kind, from, len);
     table->kind->walk(self, tsu_table_contents(table)->root, from != NULL ? &k : NULL, direction, budget, walk_visit,
                       &w, done);
 }
@@ -655,7 +668,7 @@ void tsu_step(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t le
     uint64_t             word;
     tsu_key              k;
 
-    if (from != NULL) k = tsu_table_key(table->kind, from, len);
+    if (from != NULL) tsu_table_key(&k, table->kind, from, len);
     if (table->kind->next == NULL) {
         *present = false;
         table->kind->walk(self, c->root, from != NULL ? &k : NULL, direction, SIZE_MAX, step_visit, &s, &done);

@@ -50,13 +50,14 @@ static inline bool tsu_table_is_bag(const tsu_table *table)
     return table->type == TSU_BAG || table->type == TSU_DUPLICATE_BAG;
 }
 
-static inline tsu_key tsu_table_key(const tsu_kind *kind, const uint8_t *bytes, size_t len)
+/* In place: a struct that is returned gets copied, by wide loads that wait for the stores of its parts. */
+static inline void tsu_table_key(tsu_key *key, const tsu_kind *kind, const uint8_t *bytes, size_t len)
 {
-    tsu_key key = {bytes, len, 0, false};
-
-    if (kind == &tsu_kind_hash) key.mark = tsu_hashtab_mark(bytes, len);
-    else key.mark = tsu_order_head_both(bytes, &key.exact);
-    return key;
+    key->bytes = bytes;
+    key->len = len;
+    key->exact = false;
+    if (kind == &tsu_kind_hash) key->mark = tsu_hashtab_mark(bytes, len);
+    else key->mark = tsu_order_head_both(bytes, &key->exact);
 }
 
 tsu_status tsu_contents_create(tsu_thread *self, const tsu_kind *kind, uint32_t keypos,

@@ -97,6 +97,13 @@ static inline tsu_status tsu_key_read(tsu_key_arg *k, ErlNifEnv *env, ERL_NIF_TE
 {
     tsu_status s;
 
+    /* of the writer only what tsu_key_done looks at */
+    k->w.len = tsu_nif_word_put(k->buffer, term);
+    if (TSU_LIKELY(k->w.len != 0)) {
+        k->w.bytes = k->buffer;
+        k->w.handles = NULL;
+        return TSU_OK;
+    }
     tsu_writer_init(&k->w, k->buffer, sizeof k->buffer);
     s = tsu_nif_encode_key(env, term, &k->w);
     if (TSU_UNLIKELY(s != TSU_OK)) tsu_writer_deinit(&k->w);

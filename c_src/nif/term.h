@@ -54,6 +54,12 @@ bool tsu_nif_is_magic_ref(ERL_NIF_TERM ref);
 /* Bits of words, as proven by load. */
 static inline bool tsu_nif_is_small(ERL_NIF_TERM t) { return (t & 0xf) == 0xf; }
 static inline bool tsu_nif_is_atom(ERL_NIF_TERM t) { return (t & 0x3f) == 0x0b; }
+/* A small integer or an atom at p, where there is room for 9 bytes: its length; 0: the term is neither. */
+static inline unsigned tsu_nif_word_put(uint8_t *p, ERL_NIF_TERM term)
+{
+    if (TSU_LIKELY(tsu_nif_is_small(term))) return tsu_int_put(p, (int64_t)term >> 4);
+    return tsu_nif_is_atom(term) ? tsu_atom_put(p, term >> 6) : 0;
+}
 static inline ERL_NIF_TERM tsu_nif_atom(uint64_t atom) { return (ERL_NIF_TERM)(atom << 6 | 0x0b); }
 
 #endif

@@ -379,8 +379,19 @@ ERL_NIF_TERM tsu_nif_decode_object(ErlNifEnv *env, const uint8_t *obj)
     tsu_token      outer;
 
     if (TSU_LIKELY(arity <= 16 && !(obj[0] & TSU_OBJECT_HANDLES))) {
+        const uint8_t *end = obj + tsu_object_len(obj);
+
         for (size_t i = 0; i < arity; i++) {
-            values[i] = tsu_nif_decode_term(env, &p);
+            uint8_t tag = *p;
+
+            if (TSU_LIKELY(tag >= TSU_TAG_INT && tag < TSU_TAG_BIGPOS && end - p >= 9)) {
+                unsigned unused = 8 * (TSU_TAG_BIGPOS - 1u - tag);      /* bits; whole words are quicker than n bytes */
+
+                values[i] = make_int(env, (int64_t)(tsu_get64(p + 1) << unused) >> unused);
+                p += tag - TSU_TAG_INT + 2;
+            } else {
+                values[i] = tsu_nif_decode_term(env, &p);
+            }
             if (TSU_UNLIKELY(values[i] == 0)) return 0;
         }
         return enif_make_tuple_from_array(env, values, (unsigned)arity);

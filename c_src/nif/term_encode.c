@@ -506,6 +506,28 @@ tsu_status tsu_nif_encode_key(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w)
     return w->status;
 }
 
+#define PLAIN_ARITY_MAX 13      /* the length of such an object takes one byte */
+
+/* Writes an object all of whose elements are small integers and atoms; false: nothing is written. */
+static bool encode_plain(const ERL_NIF_TERM *elements, int arity, tsu_writer *w)
+{
+    uint8_t *begin, *p;
+
+    if (arity > PLAIN_ARITY_MAX || !tsu_writer_room(w, 2 + 9 * (size_t)arity)) return false;
+    begin = w->bytes + w->len;
+    p = begin + 2;
+    for (int i = 0; i < arity; i++) {
+        unsigned n = tsu_nif_word_put(p, elements[i]);
+
+        if (n == 0) return false;
+        p += n;
+    }
+    begin[0] = (uint8_t)arity;
+    begin[1] = (uint8_t)(p - begin);
+    w->len += (size_t)(p - begin);
+    return true;
+}
+
 tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos, tsu_writer *w)
 {
     const ERL_NIF_TERM *elements;
@@ -514,6 +536,7 @@ tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos,
 
     if (w->status != TSU_OK) return w->status;
     if (!enif_get_tuple(env, tuple, &arity, &elements) || arity < keypos) return TSU_BADARG;
+    if (encode_plain(elements, arity, w)) return TSU_OK;
     tsu_write_object_begin(w, (size_t)arity, &mark);
     for (int i = 0; i < arity && w->status == TSU_OK; i++) {
         if (TSU_LIKELY((elements[i] & 3) == 3)) {

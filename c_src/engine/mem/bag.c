@@ -3,13 +3,24 @@
 
 #include "mem/bag.h"
 
+/* memcpy, without a call for what objects mostly are. */
+static inline void bytes_copy(uint8_t *to, const uint8_t *from, size_t len)
+{
+    if (TSU_UNLIKELY(len < 8 || len > 32)) {
+        memcpy(to, from, len);
+        return;
+    }
+    for (size_t i = 0; i + 8 < len; i += 8) memcpy(to + i, from + i, 8);
+    memcpy(to + len - 8, from + len - 8, 8);
+}
+
 tsu_record *tsu_record_create(tsu_thread *self, const uint8_t *object, size_t len)
 {
     tsu_record *r = tsu_slab_alloc(self, tsu_record_bytes(len));
 
     if (r == NULL) return NULL;
     tsu_store_relaxed(&r->version.header, TSU_HEADER_TS);
-    memcpy(r->object, object, len);
+    bytes_copy(r->object, object, len);
     return r;
 }
 
@@ -100,9 +111,12 @@ size_t tsu_version_retire(tsu_thread *self, uint64_t word)
         return bytes;
     }
     bytes = tsu_slab_round(record_size((tsu_record *)v));
-    if (tsu_version_drop(word)) {
+    if (!tsu_version_drop(word)) return bytes;
+    if (TSU_UNLIKELY(has_handles((tsu_record *)v))) {
         tsu_retire(self, v, bytes, record_free);
-        if (has_handles((tsu_record *)v)) tsu_ebr_weigh(self, tsu_object_held_bytes(((tsu_record *)v)->object));
+        tsu_ebr_weigh(self, tsu_object_held_bytes(((tsu_record *)v)->object));
+    } else {
+        tsu_retire(self, v, bytes, tsu_slab_free);
     }
     return bytes;
 }

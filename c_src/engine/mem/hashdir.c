@@ -127,9 +127,8 @@ static tsu_status line_make(tsu_thread *self, tsu_root *root, struct hash_dir *d
 /* Stops all change in a bucket. False: it has moved already. */
 static bool bucket_freeze(tsu_thread *self, tsu_root *root, const struct hash_dir *dir, struct hash_line *line)
 {
-    tsu_word *slot = line->slot;
-    uint32_t  left = HASH_HEAD_SLOTS;
-    uint64_t  ctl = tsu_load_acquire(&line->ctl);
+    struct hash_slots s = hash_slots_begin(line);
+    uint64_t          ctl = tsu_load_acquire(&line->ctl);
 
     while ((ctl & CTL_STATE) != CTL_FREEZING) {
         if ((ctl & CTL_STATE) == CTL_FORWARD) return false;
@@ -140,19 +139,13 @@ static bool bucket_freeze(tsu_thread *self, tsu_root *root, const struct hash_di
             break;
         }
     }
-    while (left > 0) {
-        uint64_t w = tsu_load_acquire(slot);
+    for (;;) {
+        uint64_t w = tsu_load_acquire(s.slot);
 
-        if ((w & TSU_CELL_KIND) == TSU_CELL_OTHER) {
-            slot = ((struct hash_side *)tsu_cell_version(w))->slot;
-            left = HASH_SIDE_SLOTS;
-            continue;
-        }
-        if (!PLANTED(8) && !(w & TSU_CELL_FROZEN) && !tsu_cas(slot, &w, w | TSU_CELL_FROZEN)) continue;
-        slot++;
-        left--;
+        if (hash_slots_enter(&s, w)) continue;
+        if (!PLANTED(8) && !(w & TSU_CELL_FROZEN) && !tsu_cas(s.slot, &w, w | TSU_CELL_FROZEN)) continue;
+        if (!hash_slots_next(&s)) return true;
     }
-    return true;
 }
 
 /* What is being put into one fresh bucket, slot by slot, by all helpers alike. */
@@ -222,21 +215,15 @@ static uint64_t word_hash(const tsu_root *root, uint64_t word)
 static tsu_status bucket_pour(tsu_thread *self, tsu_root *root, const struct hash_dir *from, uint64_t index,
                               struct hash_line *line, const struct hash_dir *to, struct filler *fillers)
 {
-    bool       same_window = hash_window(from->level) == hash_window(to->level);
-    tsu_word  *slot = line->slot;
-    uint32_t   left = HASH_HEAD_SLOTS;
-    tsu_status status;
+    bool              same_window = hash_window(from->level) == hash_window(to->level), more = true;
+    struct hash_slots s = hash_slots_begin(line);
+    tsu_status        status;
 
-    while (left > 0) {
-        uint64_t w = tsu_load_acquire(slot), hash;
+    while (more) {
+        uint64_t w = tsu_load_acquire(s.slot), hash;
 
-        if ((w & TSU_CELL_KIND) == TSU_CELL_OTHER) {
-            slot = ((struct hash_side *)tsu_cell_version(w))->slot;
-            left = HASH_SIDE_SLOTS;
-            continue;
-        }
-        slot++;
-        left--;
+        if (hash_slots_enter(&s, w)) continue;
+        more = hash_slots_next(&s);
         if (!tsu_cell_holds_version(w)) continue;
         if (same_window && to->level - hash_window(to->level) <= 15) {
             hash = (from->level == 0 ? 0 : index << (64 - from->level)) | (w & TSU_CELL_AUX) >> hash_window(from->level);
@@ -504,29 +491,24 @@ static void targets_forget(tsu_thread *self, struct hash_dir *from, uint64_t ind
 static size_t line_reap(tsu_thread *self, struct hash_line *line,
                         void (*release_version)(tsu_thread *self, uint64_t word))
 {
-    tsu_word         *slot = line->slot;
-    uint32_t          left = HASH_HEAD_SLOTS;
-    struct hash_side *side = NULL, *next;
+    struct hash_slots s = hash_slots_begin(line);
+    struct hash_side *side = NULL;
     size_t            pieces = 0;
+    bool              more = true;
 
     if ((tsu_load_acquire(&line->ctl) & CTL_STATE) == CTL_FORWARD) return 0;
-    while (left > 0) {
-        uint64_t w = tsu_load_relaxed(slot);
+    while (more) {
+        uint64_t w = tsu_load_relaxed(s.slot);
 
-        if ((w & TSU_CELL_KIND) == TSU_CELL_OTHER) {
-            next = (struct hash_side *)tsu_cell_version(w);
+        if (hash_slots_enter(&s, w)) {
             tsu_slab_free(self, side, sizeof *side);
-            side = next;
-            slot = side->slot;
-            left = HASH_SIDE_SLOTS;
+            side = (struct hash_side *)tsu_cell_version(w);
             continue;
         }
-        if (tsu_cell_holds_version(w)) {
-            release_version(self, w & (TSU_CELL_POINTER | TSU_CELL_KIND));
-            pieces++;
-        }
-        slot++;
-        left--;
+        more = hash_slots_next(&s);
+        if (!tsu_cell_holds_version(w)) continue;
+        release_version(self, w & (TSU_CELL_POINTER | TSU_CELL_KIND));
+        pieces++;
     }
     tsu_slab_free(self, side, sizeof *side);
     return pieces;
@@ -570,23 +552,18 @@ bool tsu_hash_reap(tsu_thread *self, tsu_root *root, size_t budget,
 static const char *line_verify(const tsu_root *root, const struct hash_dir *dir, struct hash_line *line,
                                uint64_t index)
 {
-    tsu_word *slot = line->slot;
-    uint32_t  left = HASH_HEAD_SLOTS;
-    uint64_t  seen[64];
-    uint32_t  count = 0, i;
+    struct hash_slots s = hash_slots_begin(line);
+    uint64_t          seen[64];
+    uint32_t          count = 0, i;
+    bool              more = true;
 
     if ((tsu_load_acquire(&line->ctl) & CTL_STATE) == CTL_FORWARD) return NULL;
     if ((tsu_load_acquire(&line->ctl) & CTL_STATE) != CTL_IDLE) return "H2: an insertion or a move is left half way";
-    while (left > 0) {
-        uint64_t w = tsu_load_acquire(slot), hash;
+    while (more) {
+        uint64_t w = tsu_load_acquire(s.slot), hash;
 
-        if ((w & TSU_CELL_KIND) == TSU_CELL_OTHER) {
-            slot = ((struct hash_side *)tsu_cell_version(w))->slot;
-            left = HASH_SIDE_SLOTS;
-            continue;
-        }
-        slot++;
-        left--;
+        if (hash_slots_enter(&s, w)) continue;
+        more = hash_slots_next(&s);
         if (w & TSU_CELL_FROZEN) return "H3: a frozen slot in a bucket that was not moved";
         if (!tsu_cell_holds_version(w)) continue;
         hash = word_hash(root, w);

@@ -1,5 +1,5 @@
-/* hashdir.h: directories of a hash table, and how buckets move from one to the next. Inside of hashtab.c;
- * hashtab.h draws the whole. */
+/* hashdir.h: inside of the hash tables, which hashtab.h draws as a whole. hashdir.c: directories, and how buckets move
+ * from one to the next; hashtab.c: the protocol of a bucket; hashorder.c: going through a table in order. */
 #ifndef TSU_MEM_HASHDIR_H
 #define TSU_MEM_HASHDIR_H
 
@@ -96,6 +96,42 @@ static inline uint64_t hash_tag(uint64_t hash, uint32_t level)
     return hash << hash_window(level) & TSU_CELL_AUX;
 }
 
+/* --- a bucket's slots, one after another ------------------------------------------------- */
+struct hash_slots {
+    tsu_word *slot;
+    uint32_t  left;          /* in this line, this one included */
+    uint32_t  position;      /* in the bucket */
+};
+
+static inline struct hash_slots hash_slots_begin(struct hash_line *line)
+{
+    return (struct hash_slots){line->slot, HASH_HEAD_SLOTS, 0};
+}
+
+/* Goes on to the next slot; false at the end. */
+static inline bool hash_slots_next(struct hash_slots *s)
+{
+    s->position++;
+    s->slot++;
+    return --s->left != 0;
+}
+
+/* Call with the word of the present slot: steps into the side line if it is a link. */
+static inline bool hash_slots_enter(struct hash_slots *s, uint64_t word)
+{
+    if ((word & TSU_CELL_KIND) != TSU_CELL_OTHER) return false;
+    s->slot = ((struct hash_side *)tsu_cell_version(word))->slot;
+    s->left = HASH_SIDE_SLOTS;
+    return true;
+}
+
+/* The cell word of the version that `ctl` announces. */
+static inline uint64_t hash_inserting_word(uint64_t ctl)
+{
+    return (ctl & TSU_CELL_POINTER) | (ctl & CTL_GROUP ? TSU_CELL_GROUP : TSU_CELL_RECORD);
+}
+
+/* --- hashdir.c ---------------------------------------------------------------------------- */
 tsu_status tsu_hash_create(tsu_thread *self, uint32_t keypos, tsu_root **out);
 bool tsu_hash_reap(tsu_thread *self, tsu_root *root, size_t budget,
                    void (*release_version)(tsu_thread *self, uint64_t word));
@@ -103,10 +139,6 @@ size_t tsu_hash_bytes(tsu_root *root);
 const char *tsu_hash_verify(tsu_thread *self, tsu_root *root);
 
 void tsu_hash_bytes_add(tsu_root *root, size_t bytes);
-
-/* Finishes what ctl announces. */
-void tsu_hash_complete(tsu_thread *self, struct tsu_root *root, const struct hash_dir *dir,
-                       struct hash_line *line, uint64_t ctl);
 
 /* Moves the unit that holds `hash` from `dir` to the next directory; helping others is all it does if they are
  * faster. */
@@ -122,5 +154,16 @@ tsu_status tsu_hash_reserve(tsu_thread *self, tsu_root *root, size_t keys, size_
 /* Counting, and now and then a step of growing or shrinking. */
 void tsu_hash_key_added(tsu_thread *self, tsu_root *root, uint64_t hash);
 void tsu_hash_key_removed(tsu_thread *self, tsu_root *root, uint64_t hash);
+
+/* --- hashtab.c ---------------------------------------------------------------------------- */
+/* Finishes what ctl announces. */
+void tsu_hash_complete(tsu_thread *self, struct tsu_root *root, const struct hash_dir *dir,
+                       struct hash_line *line, uint64_t ctl);
+
+/* --- hashorder.c: walk, next and slot of kind.h ----------------------------------------------- */
+void tsu_hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
+                   size_t budget, tsu_visit_fn visit, void *ctx, bool *done);
+uint64_t tsu_hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present);
+void tsu_hash_slot(tsu_thread *self, tsu_root *root, uint64_t index, tsu_visit_fn visit, void *ctx, int *past);
 
 #endif

@@ -1,39 +1,10 @@
-/* hashtab.c: buckets and their protocol; hashdir.h holds directories and growth. */
+/* hashtab.c: buckets and their protocol; directories and growth are in hashdir.c, traversal in hashorder.c. */
 #include <string.h>
 
 #include "mem/hashdir.h"
 #include "mem/slab.h"
 
 uint64_t tsu_hash_seed = UINT64_C(0x7473756e616d69);
-
-/* --- a bucket's slots, one after another --------------------------------------------- */
-struct slots {
-    tsu_word *slot;
-    uint32_t  left;          /* in this line, this one included */
-    uint32_t  position;      /* in the bucket */
-};
-
-static inline struct slots slots_begin(struct hash_line *line)
-{
-    return (struct slots){line->slot, HASH_HEAD_SLOTS, 0};
-}
-
-/* Goes on to the next slot, through the link if this is one; false at the end. */
-static inline bool slots_next(struct slots *s)
-{
-    s->position++;
-    s->slot++;
-    return --s->left != 0;
-}
-
-/* Call with the word of the present slot: steps into the side line if it is a link. */
-static inline bool slots_enter(struct slots *s, uint64_t word)
-{
-    if ((word & TSU_CELL_KIND) != TSU_CELL_OTHER) return false;
-    s->slot = ((struct hash_side *)tsu_cell_version(word))->slot;
-    s->left = HASH_SIDE_SLOTS;
-    return true;
-}
 
 /* memcmp(a, b, len) == 0, without a call for what keys mostly are. */
 static inline bool bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
@@ -57,24 +28,18 @@ static inline bool key_is(uint64_t word, uint32_t keypos, const tsu_key *key)
     return len == key->len && bytes_equal(k, key->bytes, len);
 }
 
-static inline uint64_t inserting_word(uint64_t ctl)
-{
-    return (ctl & TSU_CELL_POINTER) | (ctl & CTL_GROUP ? TSU_CELL_GROUP : TSU_CELL_RECORD);
-}
-
 /* Finishes an announced insertion. Any thread, any time, any number of them. */
 void tsu_hash_complete(tsu_thread *self, struct tsu_root *root, const struct hash_dir *dir,
                        struct hash_line *line, uint64_t ctl)
 {
-    uint64_t     word = inserting_word(ctl), at = ctl >> CTL_POSITION_SHIFT;
-    struct slots s = slots_begin(line);
-    uint64_t     w;
+    uint64_t          word = hash_inserting_word(ctl), at = ctl >> CTL_POSITION_SHIFT, w;
+    struct hash_slots s = hash_slots_begin(line);
 
     for (;;) {
         w = tsu_load_acquire(s.slot);
-        if (slots_enter(&s, w)) continue;
+        if (hash_slots_enter(&s, w)) continue;
         if (s.position == at) break;
-        if (!slots_next(&s)) return;         /* the bucket has changed: it is complete */
+        if (!hash_slots_next(&s)) return;    /* the bucket has changed: it is complete */
     }
     if ((w & TSU_CELL_KIND) == TSU_CELL_EMPTY) {
         size_t         len;
@@ -105,6 +70,30 @@ static tsu_status make_room(tsu_thread *self, struct tsu_root *root, tsu_word *l
 }
 
 /* --- find --------------------------------------------------------------------------- */
+/* A bit for each slot with that tag. Without a branch, and without a loop: where a key is in its bucket nobody can foretell. */
+static inline unsigned tag_match(const tsu_word *slot, unsigned i, uint64_t tag)
+{
+    return (unsigned)(((tsu_load_acquire(slot + i) ^ tag) & TSU_CELL_AUX) == 0) << i;
+}
+
+static inline unsigned side_matches(const tsu_word *slot, uint64_t tag)
+{
+    return tag_match(slot, 0, tag) | tag_match(slot, 1, tag) | tag_match(slot, 2, tag) | tag_match(slot, 3, tag);
+}
+
+static inline unsigned head_matches(const tsu_word *slot, uint64_t tag)
+{
+    return side_matches(slot, tag) | tag_match(slot, 4, tag) | tag_match(slot, 5, tag) | tag_match(slot, 6, tag);
+}
+_Static_assert(HASH_HEAD_SLOTS == 7 && HASH_SIDE_SLOTS == 4, "a bit for each slot");
+
+static void hash_fetch(tsu_root *root, const tsu_key *key)
+{
+    struct hash_line *line = hash_dir_line(hash_root_dir(root), key->mark);
+
+    if (TSU_LIKELY(line != NULL)) __builtin_prefetch(line, 1);
+}
+
 static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
 {
     struct hash_dir *dir = hash_root_dir(root);
@@ -112,23 +101,30 @@ static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
     (void)self;
     for (;; dir = hash_dir_next(dir)) {
         struct hash_line *line = hash_dir_line(dir, key->mark);
-        uint64_t          ctl, tag;
-        struct slots      s;
+        const tsu_word   *slot;
+        uint64_t          ctl, tag, w;
+        unsigned          matches;
 
         if (line == NULL) continue;
         ctl = tsu_load_acquire(&line->ctl);
         if ((ctl & CTL_STATE) == CTL_FORWARD) continue;
-        if ((ctl & CTL_STATE) == CTL_INSERTING && key_is(inserting_word(ctl), root->keypos, key))
-            return tsu_cell_resolve(inserting_word(ctl));
+        if (TSU_UNLIKELY((ctl & CTL_STATE) == CTL_INSERTING) && key_is(hash_inserting_word(ctl), root->keypos, key))
+            return tsu_cell_resolve(hash_inserting_word(ctl));
         tag = hash_tag(key->mark, dir->level);
-        s = slots_begin(line);
+        slot = line->slot;
+        matches = head_matches(slot, tag);
+        w = tsu_load_acquire(slot + HASH_HEAD_SLOTS - 1);
         for (;;) {
-            uint64_t w = tsu_load_acquire(s.slot);
+            /* a slot that has changed since it matched holds the key now, or has lost it meanwhile */
+            for (; matches != 0; matches &= matches - 1) {
+                uint64_t found = tsu_load_acquire(slot + __builtin_ctz(matches));
 
-            if (slots_enter(&s, w)) continue;
-            if ((w & TSU_CELL_AUX) == tag && tsu_cell_holds_version(w) && key_is(w, root->keypos, key))
-                return tsu_cell_resolve(w);
-            if (!slots_next(&s)) return 0;
+                if (tsu_cell_holds_version(found) && key_is(found, root->keypos, key)) return tsu_cell_resolve(found);
+            }
+            if (TSU_LIKELY((w & TSU_CELL_KIND) != TSU_CELL_OTHER)) return 0;
+            slot = ((const struct hash_side *)tsu_cell_version(w))->slot;
+            matches = side_matches(slot, tag);
+            w = tsu_load_acquire(slot + HASH_SIDE_SLOTS - 1);
         }
     }
 }
@@ -142,7 +138,8 @@ struct target {
     tsu_word         *cell;       /* the key's, or NULL */
     uint64_t          seen;       /* what was in it: slots are used again for other keys */
     tsu_word         *last;       /* the bucket's last slot */
-    bool              room;       /* an empty slot was seen, at: */
+    tsu_word         *room;       /* an empty slot, or NULL; what was in it, and its place in the bucket */
+    uint64_t          room_word;
     uint32_t          position;
 };
 
@@ -158,14 +155,50 @@ static bool half_inserted(tsu_thread *self, tsu_root *root, const struct hash_di
     return true;
 }
 
-static tsu_status target_find(tsu_thread *self, tsu_root *root, const tsu_key *key, struct target *t)
+/* The key's slot, or else the first empty one, in the bucket's lines. */
+static inline void line_search(tsu_root *root, const tsu_key *key, struct target *t)
+{
+    tsu_word *slot = t->line->slot;
+    unsigned  n = HASH_HEAD_SLOTS;
+    uint32_t  position = 0;
+    uint64_t  w;
+
+    t->cell = t->room = NULL;
+    t->seen = 0;
+    for (;;) {
+        unsigned matches = n == HASH_HEAD_SLOTS ? head_matches(slot, t->tag) : side_matches(slot, t->tag);
+
+        for (; matches != 0; matches &= matches - 1) {
+            tsu_word *at = slot + __builtin_ctz(matches);
+
+            w = tsu_load_acquire(at);
+            if (!tsu_cell_holds_version(w) || !key_is(w, root->keypos, key)) continue;
+            t->cell = at;
+            t->seen = w;
+            return;
+        }
+        for (unsigned i = 0; i < n && t->room == NULL; i++) {
+            w = tsu_load_acquire(slot + i);
+            if ((w & TSU_CELL_KIND) != TSU_CELL_EMPTY) continue;
+            t->room = slot + i;
+            t->room_word = w;
+            t->position = position + i;
+        }
+        t->last = slot + n - 1;
+        w = tsu_load_acquire(t->last);
+        if (TSU_LIKELY((w & TSU_CELL_KIND) != TSU_CELL_OTHER)) return;
+        slot = ((struct hash_side *)tsu_cell_version(w))->slot;
+        position += n - 1;
+        n = HASH_SIDE_SLOTS;
+    }
+}
+
+static inline __attribute__((always_inline)) tsu_status target_search(tsu_thread *self, tsu_root *root, const tsu_key *key, struct target *t)
 {
     struct hash_dir *dir = hash_root_dir(root);
     tsu_status       status;
 
     for (;;) {
-        struct slots s;
-
         t->line = hash_dir_line(dir, key->mark);
         if (t->line == NULL) {
             dir = hash_dir_next(dir);
@@ -186,40 +219,29 @@ static tsu_status target_find(tsu_thread *self, tsu_root *root, const tsu_key *k
         }
         t->dir = dir;
         t->tag = hash_tag(key->mark, dir->level);
-        t->cell = NULL;
-        t->seen = 0;
-        t->room = false;
-        s = slots_begin(t->line);
-        do {
-            uint64_t w = tsu_load_acquire(s.slot);
-
-            while (slots_enter(&s, w)) w = tsu_load_acquire(s.slot);
-            if ((w & TSU_CELL_KIND) == TSU_CELL_EMPTY) {
-                if (!t->room) {
-                    t->room = true;
-                    t->position = s.position;
-                }
-            } else if ((w & TSU_CELL_AUX) == t->tag && key_is(w, root->keypos, key)) {
-                t->cell = s.slot;
-                t->seen = w;
-                break;
-            }
-            t->last = s.slot;
-        } while (slots_next(&s));
+        line_search(root, key, t);
         if (t->cell != NULL && half_inserted(self, root, dir, t->line, t->seen)) continue;
         return TSU_OK;
     }
 }
 
+static tsu_status target_find(tsu_thread *self, tsu_root *root, const tsu_key *key, struct target *t)
+{
+    return target_search(self, root, key, t);
+}
+
 /* Announces a new key. False: the bucket changed, look again. */
-static bool announce(tsu_thread *self, tsu_root *root, struct target *t, uint64_t word)
+static bool announce(tsu_thread *self, struct target *t, uint64_t word)
 {
     uint64_t ctl = (word & TSU_CELL_POINTER) | CTL_INSERTING
                    | ((word & TSU_CELL_KIND) == TSU_CELL_GROUP ? CTL_GROUP : 0)
                    | (uint64_t)t->position << CTL_POSITION_SHIFT;
 
     if (!tsu_cas(&t->line->ctl, &t->ctl, ctl)) return false;
-    tsu_hash_complete(self, root, t->dir, t->line, ctl);
+    /* As tsu_hash_complete does it, which would have to look for the slot: nothing has come into the bucket since ctl was
+     * read, so that the slot has been empty all the time, and its word the same. */
+    (void)tsu_cas(t->room, &t->room_word, (word & (TSU_CELL_POINTER | TSU_CELL_KIND)) | t->tag);
+    (void)tsu_cas(&t->line->ctl, &ctl, tsu_stamp(self) | CTL_IDLE);
     return true;
 }
 
@@ -228,8 +250,7 @@ static tsu_status want_room(tsu_thread *self, tsu_root *root, const struct targe
 {
     tsu_status status;
 
-    if (t->room && t->position <= CTL_POSITION_MAX) return TSU_OK;
-    if (t->room) return TSU_LIMIT;
+    if (t->room != NULL) return t->position <= CTL_POSITION_MAX ? TSU_OK : TSU_LIMIT;
     if (tsu_hash_want_growth(root, t->dir)) {
         status = tsu_hash_grow(self, root);
         return status == TSU_OK ? TSU_AGAIN : status;
@@ -242,7 +263,7 @@ static tsu_status hash_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
 {
     for (;;) {
         struct target t;
-        tsu_status    status = target_find(self, root, key, &t);
+        tsu_status    status = target_search(self, root, key, &t);
 
         if (status != TSU_OK) return status;
         if (t.cell != NULL) {
@@ -259,7 +280,7 @@ static tsu_status hash_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
         status = want_room(self, root, &t);
         if (status == TSU_AGAIN) continue;
         if (status != TSU_OK) return status;
-        if (!announce(self, root, &t, edit->put)) continue;
+        if (!announce(self, &t, edit->put)) continue;
         tsu_version_decide(tsu_cell_version(edit->put));
         tsu_hash_key_added(self, root, key->mark);
         return TSU_OK;
@@ -286,7 +307,7 @@ static tsu_status hash_install(tsu_thread *self, tsu_root *root, const tsu_key *
             *outcome = TSU_INSTALL_STOP;
             return TSU_OK;
         }
-        if (!announce(self, root, &t, entry->word)) continue;
+        if (!announce(self, &t, entry->word)) continue;
         tsu_hash_key_added(self, root, key->mark);
         *outcome = TSU_INSTALL_DONE;
         return TSU_OK;
@@ -322,233 +343,20 @@ static uint64_t hash_peek(tsu_thread *self, tsu_root *root, const tsu_key *key)
     return tsu_load_acquire(t.cell) & (TSU_CELL_POINTER | TSU_CELL_KIND);
 }
 
-/* --- in order ------------------------------------------------------------------------ */
-/* A place in the order of (hash, key). `hash` has the bits that bucket and tag tell, the rest zero, which nearly always
- * decides; records are looked at when they tie. */
-struct place {
-    uint64_t       hash;
-    uint64_t       word;     /* a version whose key it is, or 0: */
-    const tsu_key *key;      /* this one, or NULL: */
-    uint64_t       floor;    /* before all keys of this hash */
-};
-
-static int key_compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
-{
-    int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
-
-    if (c != 0) return c;
-    return a_len < b_len ? -1 : a_len > b_len;
-}
-
-/* Of two whose `hash` ties. */
-static int tie_compare(const tsu_root *root, const struct place *a, uint64_t b_word)
-{
-    size_t         a_len, b_len;
-    const uint8_t *x, *y = tsu_version_key(b_word, root->keypos, &b_len);
-    uint64_t       a_hash, b_hash = tsu_hashtab_mark(y, b_len);
-
-    if (a->word != 0) {
-        x = tsu_version_key(a->word, root->keypos, &a_len);
-        a_hash = tsu_hashtab_mark(x, a_len);
-    } else if (a->key == NULL) {
-        return b_hash < a->floor ? 1 : -1;
-    } else {
-        x = a->key->bytes;
-        a_len = a->key->len;
-        a_hash = a->key->mark;
-    }
-    if (a_hash != b_hash) return a_hash < b_hash ? -1 : 1;
-    return key_compare(x, a_len, y, b_len);
-}
-
-/* The bucket that holds a hash, as it is now. */
-struct bucket {
-    struct hash_line *line;
-    uint64_t          ctl, low, high;
-    uint32_t          window;
-};
-
-static struct bucket bucket_of(const tsu_root *root, uint64_t hash)
-{
-    struct hash_dir *dir = hash_root_dir(root);
-    struct bucket    b;
-
-    for (;; dir = hash_dir_next(dir)) {
-        b.line = hash_dir_line(dir, hash);
-        if (b.line == NULL) continue;
-        b.ctl = tsu_load_acquire(&b.line->ctl);
-        if ((b.ctl & CTL_STATE) == CTL_FORWARD) continue;
-        hash_dir_interval(dir, hash, &b.low, &b.high);
-        b.window = hash_window(dir->level);
-        return b;
-    }
-}
-
-static inline uint64_t known_bits(const struct bucket *b, uint64_t hash)
-{
-    return hash & ~(UINT64_MAX >> 1 >> (b->window + 15));
-}
-
-/* Keeps `word` if it is after `from` and before the best so far. */
-static inline void consider(const tsu_root *root, const struct place *from, struct place *best, uint64_t word,
-                            uint64_t hash, bool *present)
-{
-    int c;
-
-    if (hash < from->hash) return;
-    if (hash == from->hash) {
-        c = tie_compare(root, from, word);
-        if (c == 0 && present != NULL) *present = (tsu_cell_resolve(word) & TSU_CELL_KIND) != TSU_CELL_EMPTY;
-        if (c >= 0) return;
-    }
-    if (best->word != 0 && (hash > best->hash || (hash == best->hash && tie_compare(root, best, word) <= 0))) return;
-    best->word = word;
-    best->hash = hash;
-}
-
-/* The first version in the bucket after `from`, committed or not; word 0: there is none. */
-static struct place bucket_next(const tsu_root *root, const struct bucket *b, const struct place *from, bool *present)
-{
-    struct place best = {0, 0, NULL, 0};
-    struct slots s = slots_begin(b->line);
-    bool         more = true;
-
-    if ((b->ctl & CTL_STATE) == CTL_INSERTING) {
-        size_t         len;
-        uint64_t       word = inserting_word(b->ctl);
-        const uint8_t *k = tsu_version_key(word, root->keypos, &len);
-
-        consider(root, from, &best, word, known_bits(b, tsu_hashtab_mark(k, len)), present);
-    }
-    while (more) {
-        uint64_t w = tsu_load_acquire(s.slot);
-
-        if (slots_enter(&s, w)) continue;
-        more = slots_next(&s);
-        if (tsu_cell_holds_version(w))
-            consider(root, from, &best, w & (TSU_CELL_POINTER | TSU_CELL_KIND), b->low | (w & TSU_CELL_AUX) >> b->window,
-                     present);
-    }
-    return best;
-}
-
-/* Goes on to the bucket of a hash; if the table has shrunk meanwhile, it holds smaller ones too. */
-static struct place bucket_enter(const tsu_root *root, uint64_t hash, struct bucket *b)
-{
-    *b = bucket_of(root, hash);
-    return (struct place){known_bits(b, hash), 0, NULL, hash};
-}
-
-/* The records of a bucket, before they are looked at one after another. */
-static void bucket_fetch(const struct bucket *b)
-{
-    uint32_t i;
-
-    for (i = 0; i < HASH_HEAD_SLOTS; i++) {
-        uint64_t w = tsu_load_relaxed(&b->line->slot[i]);
-
-        if ((w & TSU_CELL_KIND) != TSU_CELL_EMPTY) __builtin_prefetch(tsu_cell_version(w));
-    }
-}
-
-static void hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
-                      size_t budget, tsu_visit_fn visit, void *ctx, bool *done)
-{
-    struct bucket b;
-    struct place  at = bucket_enter(root, from != NULL ? from->mark : 0, &b);
-
-    (void)self;
-    at.key = from;
-    (void)direction;                 /* a hash table has one order: ets says so too */
-    *done = false;
-    bucket_fetch(&b);
-    for (; budget > 0; budget--) {
-        struct place next = bucket_next(root, &b, &at, NULL);
-        uint64_t     word;
-
-        if (next.word == 0) {
-            if (b.high == UINT64_MAX) {
-                *done = true;
-                return;
-            }
-            at = bucket_enter(root, b.high + 1, &b);
-            bucket_fetch(&b);
-            continue;
-        }
-        word = tsu_cell_resolve(next.word);
-        if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY && !visit(ctx, word)) return;
-        at = next;
-    }
-}
-
-static uint64_t hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present)
-{
-    struct bucket b;
-    struct place  at = bucket_enter(root, from != NULL ? from->mark : 0, &b);
-
-    (void)self;
-    at.key = from;
-    *present = false;
-    for (;;) {
-        struct place next = bucket_next(root, &b, &at, at.key != NULL ? present : NULL);
-        uint64_t     word;
-
-        if (next.word == 0) {
-            if (b.high == UINT64_MAX) return 0;
-            at = bucket_enter(root, b.high + 1, &b);
-            continue;
-        }
-        word = tsu_cell_resolve(next.word);
-        if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY) return word;
-        at = next;
-    }
-}
-
-/* Buckets are counted in the oldest directory; part of an interval may have moved on to the next, or come from it. */
-static void hash_slot(tsu_thread *self, tsu_root *root, uint64_t index, tsu_visit_fn visit, void *ctx,
-                      int *past)
-{
-    uint32_t      level = hash_root_dir(root)->level;
-    uint64_t      hash = level == 0 ? 0 : index << (64 - level), end = hash | UINT64_MAX >> level;
-    struct bucket b;
-    struct place  at;
-
-    (void)self;
-    *past = index < UINT64_C(1) << level ? 0 : index == UINT64_C(1) << level ? 1 : 2;
-    if (*past != 0) return;
-    at = bucket_enter(root, hash, &b);
-    for (;;) {
-        struct place   next = bucket_next(root, &b, &at, NULL);
-        size_t         len;
-        const uint8_t *k;
-        uint64_t       word;
-
-        if (next.word == 0) {
-            if (b.high >= end) return;
-            at = bucket_enter(root, b.high + 1, &b);
-            continue;
-        }
-        at = next;
-        k = tsu_version_key(next.word, root->keypos, &len);
-        if (tsu_hashtab_mark(k, len) > end) return;
-        word = tsu_cell_resolve(next.word);
-        if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY && !visit(ctx, word)) return;
-    }
-}
-
 const tsu_kind tsu_kind_hash = {
     .name = "hash",
     .create = tsu_hash_create,
     .reap = tsu_hash_reap,
     .bytes = tsu_hash_bytes,
+    .fetch = hash_fetch,
     .find = hash_find,
     .edit = hash_edit,
     .install = hash_install,
     .reserve = tsu_hash_reserve,
     .restore = hash_restore,
     .peek = hash_peek,
-    .walk = hash_walk,
-    .next = hash_next,
-    .slot = hash_slot,
+    .walk = tsu_hash_walk,
+    .next = tsu_hash_next,
+    .slot = tsu_hash_slot,
     .verify = tsu_hash_verify,
 };

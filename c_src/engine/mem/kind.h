@@ -49,6 +49,9 @@ typedef struct tsu_kind {
     /* Bytes of the structure itself, versions not counted. Never less while it only grows. */
     size_t (*bytes)(tsu_root *root);
 
+    /* Has the processor fetch what edit will look at first: worth it if there is something else to do until then. NULL: nothing. */
+    void (*fetch)(tsu_root *root, const tsu_key *key);
+
     /* The word (kind and pointer) of the key's committed version; kind EMPTY: absent. */
     uint64_t (*find)(tsu_thread *self, tsu_root *root, const tsu_key *key);
 

@@ -129,7 +129,7 @@ static inline size_t class_bytes(uint32_t class)
     return (size_t)(5 + class % 4) << (6 + class / 4);
 }
 
-size_t tsu_slab_round(size_t bytes)
+size_t tsu_slab_round_slow(size_t bytes)
 {
     return bytes > TSU_SLAB_BYTES_MAX ? bytes : class_bytes(class_of(bytes));
 }
@@ -442,6 +442,7 @@ void *tsu_slab_alloc(tsu_thread *self, size_t bytes)
     piece = p->free;
     if (piece != NULL) {
         p->free = link_get(piece);
+        __builtin_prefetch(p->free, 1);      /* who takes one mostly comes again */
     } else {
         piece = (char *)p + p->bump;
         p->bump += p->piece_bytes;

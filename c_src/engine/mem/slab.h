@@ -27,7 +27,11 @@ void *tsu_slab_alloc(tsu_thread *self, size_t bytes);
 void tsu_slab_free(tsu_thread *self, void *memory, size_t bytes);
 
 /* What an allocation of that size really takes. */
-size_t tsu_slab_round(size_t bytes);
+size_t tsu_slab_round_slow(size_t bytes);
+static inline size_t tsu_slab_round(size_t bytes)
+{
+    return TSU_LIKELY(bytes - 1 < 256) ? (bytes + 7) & ~(size_t)7 : tsu_slab_round_slow(bytes);
+}
 
 /* Bytes in pages that heaps hold, and in pages waiting in the pool. */
 typedef struct tsu_slab_stats { uint64_t bytes_held, bytes_pooled; } tsu_slab_stats;

@@ -4,9 +4,6 @@
 /* Time 0 is before everything; the first snapshot is 1. */
 tsu_word tsu_clock = {1};
 
-/* Pointer and kind: what a cell word says apart from the structure's bits. */
-static inline uint64_t bare(uint64_t word) { return word & (TSU_CELL_POINTER | TSU_CELL_KIND); }
-
 /* How a commit stands; one that is committed has its time when this returns, as nobody may see it without: a snapshot
  * taken after that must be later. */
 static uint64_t commit_tag(tsu_commit *c)
@@ -55,27 +52,19 @@ uint64_t tsu_cell_resolve_slow(uint64_t word)
         } else if ((h & TSU_HEADER_TAG) == TSU_HEADER_UNDECIDED) {
             tsu_version_decide_slow(v, h);
         }
-        return bare(word);
+        return tsu_cell_bare(word);
     }
     return 0;
-}
-
-static inline void header_begin(const tsu_edit *edit, uint64_t old)
-{
-    uint64_t h = edit->entry != NULL ? (uint64_t)(uintptr_t)edit->entry | TSU_HEADER_ENTRY
-                                     : (old & TSU_CELL_POINTER) | TSU_HEADER_UNDECIDED;
-
-    tsu_store_relaxed(&tsu_cell_version(edit->put)->header, h);
 }
 
 /* Asks decide about an absent key. */
 tsu_cell_outcome tsu_cell_edit_absent(tsu_thread *self, tsu_edit *edit)
 {
     edit->old = 0;
-    edit->verdict = edit->decide(edit, self, 0);
+    edit->verdict = tsu_edit_decide(edit, self, 0);
     if (edit->verdict == TSU_EDIT_REMOVE) edit->verdict = TSU_EDIT_KEEP;
     if (edit->verdict != TSU_EDIT_PUT) return TSU_CELL_DONE;
-    header_begin(edit, 0);
+    tsu_edit_header(edit, 0);
     return TSU_CELL_VACANT;
 }
 
@@ -97,7 +86,7 @@ static enum descent descend(tsu_thread *self, tsu_word *cell, uint64_t seen, uin
         for (;;) {
             p->word = tsu_load_acquire(p->at);
             if (p->word & TSU_CELL_FROZEN) break;
-            if (p->entry == NULL && !PLANTED(4) && seen != 0 && bare(p->word) != bare(seen)) return AT_MOVED;
+            if (p->entry == NULL && !PLANTED(4) && seen != 0 && tsu_cell_bare(p->word) != tsu_cell_bare(seen)) return AT_MOVED;
             if (!tsu_cell_holds_version(p->word)) return AT_NOTHING;
 
             tsu_version *v = tsu_cell_version(p->word);
@@ -125,7 +114,7 @@ static enum descent descend(tsu_thread *self, tsu_word *cell, uint64_t seen, uin
     }
 }
 
-tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
+tsu_cell_outcome tsu_cell_edit_slow(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
                                tsu_edit *edit)
 {
     for (;;) {
@@ -141,17 +130,17 @@ tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t seen, 
                 return tsu_cell_edit_absent(self, edit);
             }
             break;
-        case AT_VERSION: current = bare(p.word); break;
+        case AT_VERSION: current = tsu_cell_bare(p.word); break;
         }
         edit->old = current;
-        edit->verdict = edit->decide(edit, self, current);
+        edit->verdict = tsu_edit_decide(edit, self, current);
         if (edit->verdict == TSU_EDIT_PUT) {
             if (current == 0 && p.entry->commit->demands_absent && !PLANTED(7)) {
                 /* whoever puts something under it would make insert_new lie */
                 edit->blocked = p.entry->commit;
                 return TSU_CELL_BLOCKED;
             }
-            header_begin(edit, current);
+            tsu_edit_header(edit, current);
             next = edit->put | (p.entry == NULL ? aux : 0);
         } else if (edit->verdict == TSU_EDIT_REMOVE && current != 0) {
             next = p.entry == NULL && gone != 0 ? gone : tsu_stamp(self);
@@ -177,7 +166,7 @@ tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t 
             && tsu_cell_version(c) == tsu_cell_version(entry->word)) return TSU_INSTALL_DONE;
         if (!PLANTED(10) && commit_tag(entry->commit) != TSU_COMMIT_PENDING) return TSU_INSTALL_STOP;
         if (cell != NULL && ((c & TSU_CELL_FROZEN) || !tsu_cell_holds_version(c))) return TSU_INSTALL_MOVED;
-        if (cell != NULL && seen != 0 && bare(c) != bare(seen)) return TSU_INSTALL_MOVED;
+        if (cell != NULL && seen != 0 && tsu_cell_bare(c) != tsu_cell_bare(seen)) return TSU_INSTALL_MOVED;
         if (cell == NULL) {
             if (under != 0 && (under & TSU_CELL_KIND) == TSU_CELL_EMPTY) return TSU_INSTALL_VACANT;
             if (tsu_cas(&entry->under, &under, tsu_stamp(self))) return TSU_INSTALL_VACANT;
@@ -205,8 +194,8 @@ tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t 
 
             return tsu_cas(&entry->commit->state, &pending, TSU_COMMIT_ABORTED) ? TSU_INSTALL_EXISTS : TSU_INSTALL_STOP;
         }
-        if (under != bare(c) && !tsu_cas(&entry->under, &under, bare(c))) return TSU_INSTALL_MOVED;
-        under = bare(c);
+        if (under != tsu_cell_bare(c) && !tsu_cas(&entry->under, &under, tsu_cell_bare(c))) return TSU_INSTALL_MOVED;
+        under = tsu_cell_bare(c);
         if (tsu_cas(cell, &c, entry->word | aux)) return TSU_INSTALL_DONE;
     }
 }
@@ -218,7 +207,7 @@ void tsu_cell_restore(tsu_thread *self, tsu_word *cell, uint64_t word, uint64_t 
 
     if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) back = ((tsu_group *)tsu_cell_version(word))->base;
     else back = tsu_entry_freeze(e);
-    if (tsu_cell_holds_version(back)) back = bare(back) | aux;
+    if (tsu_cell_holds_version(back)) back = tsu_cell_bare(back) | aux;
     else back = gone != 0 ? gone : tsu_stamp(self);
     (void)tsu_cas(cell, &word, back);
 }

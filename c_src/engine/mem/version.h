@@ -22,6 +22,9 @@
 #define TSU_CELL_POINTER UINT64_C(0x0000fffffffffff8)
 #define TSU_CELL_AUX     UINT64_C(0xffff000000000000)   /* belongs to the structure */
 
+/* Pointer and kind: what a cell word says apart from the structure's bits. */
+static inline uint64_t tsu_cell_bare(uint64_t word) { return word & (TSU_CELL_POINTER | TSU_CELL_KIND); }
+
 /* --- versions --------------------------------------------------------------- */
 #define TSU_HEADER_TAG       UINT64_C(7)
 #define TSU_HEADER_TS        UINT64_C(0)
@@ -123,7 +126,7 @@ typedef enum tsu_verdict {
  * What it put before and was not used is its own to reuse. */
 typedef struct tsu_edit tsu_edit;
 struct tsu_edit {
-    tsu_verdict (*decide)(tsu_edit *edit, tsu_thread *self, uint64_t current);
+    tsu_verdict (*decide)(tsu_edit *edit, tsu_thread *self, uint64_t current);    /* NULL: PUT, whatever is there */
     uint64_t    put;
     bool        exact;        /* must see what a pending commit will leave (bags): may not write under it */
     tsu_entry  *entry;        /* not NULL: the new version belongs to this entry's commit instead of UNDECIDED */
@@ -132,6 +135,20 @@ struct tsu_edit {
     uint64_t    old;          /* out: the word that was there (kind EMPTY: none) */
     struct tsu_commit *blocked;   /* out, with outcome BLOCKED */
 };
+
+static inline tsu_verdict tsu_edit_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    return edit->decide != NULL ? edit->decide(edit, self, current) : TSU_EDIT_PUT;
+}
+
+/* The header that the version which `edit` puts in place of `old` is published with. */
+static inline void tsu_edit_header(const tsu_edit *edit, uint64_t old)
+{
+    uint64_t h = edit->entry != NULL ? (uint64_t)(uintptr_t)edit->entry | TSU_HEADER_ENTRY
+                                     : (old & TSU_CELL_POINTER) | TSU_HEADER_UNDECIDED;
+
+    tsu_store_relaxed(&tsu_cell_version(edit->put)->header, h);
+}
 
 typedef enum tsu_cell_outcome {
     TSU_CELL_DONE,            /* edit->verdict and edit->old are set */
@@ -145,8 +162,35 @@ typedef enum tsu_cell_outcome {
  * cell never changes its key. `gone` is the word to leave at the top when the key is removed; 0: a fresh stamp. `aux`: bits kept beside the pointer.
  * VACANT is answered only when decide, asked with an empty word, said PUT; the header of the new version is
  * set to UNDECIDED, and the structure publishes it and calls tsu_version_decide. */
-tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
-                               tsu_edit *edit);
+tsu_cell_outcome tsu_cell_edit_slow(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
+                                    tsu_edit *edit);
+static inline tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux,
+                                             uint64_t gone, tsu_edit *edit)
+{
+    uint64_t word = tsu_load_acquire(cell), current = tsu_cell_bare(word), next;
+
+    /* Nearly always: a version that no commit in progress is about. */
+    if (TSU_UNLIKELY((word & TSU_CELL_FROZEN) || !tsu_cell_holds_version(word)
+                     || (seen != 0 && current != tsu_cell_bare(seen) && !PLANTED(4))
+                     || (tsu_load_acquire(&tsu_cell_version(word)->header) & TSU_HEADER_TAG) != TSU_HEADER_TS))
+        return tsu_cell_edit_slow(self, cell, seen, aux, gone, edit);
+    edit->old = current;
+    edit->verdict = tsu_edit_decide(edit, self, current);
+    switch (edit->verdict) {
+    case TSU_EDIT_PUT:
+        tsu_edit_header(edit, current);
+        next = edit->put | aux;
+        break;
+    case TSU_EDIT_REMOVE:
+        next = gone != 0 ? gone : tsu_stamp(self);
+        break;
+    default:
+        return TSU_CELL_DONE;
+    }
+    if (TSU_UNLIKELY(!tsu_cas(cell, &word, next))) return tsu_cell_edit_slow(self, cell, seen, aux, gone, edit);
+    if (edit->verdict == TSU_EDIT_PUT) tsu_version_decide(tsu_cell_version(edit->put));
+    return TSU_CELL_DONE;
+}
 
 /* The same for a key that has no cell: DONE (KEEP, FAIL, REMOVE of nothing) or VACANT. */
 tsu_cell_outcome tsu_cell_edit_absent(tsu_thread *self, tsu_edit *edit);

@@ -173,32 +173,35 @@ void tsu_write_varint(tsu_writer *w, uint64_t v);
 /* Adds a handle to the object, taking it over; it is released if there is no room. */
 void tsu_write_handle(tsu_writer *w, uint64_t handle);
 
-static inline void tsu_write_int(tsu_writer *w, int64_t v)
+/* An integer or an atom at p, where there is room for 9 bytes; returns its length. Tag and contents go in one store: who
+ * reads them back at once, to hash or copy them, would wait for two to come together. */
+static inline unsigned tsu_int_put(uint8_t *p, int64_t v)
 {
-    uint8_t *p;
-    if (!tsu_writer_room(w, 9)) return;
-    p = w->bytes + w->len;
+    uint64_t mag;
+    unsigned n;
     if (v >= -16 && v <= 111) {
         *p = (uint8_t)(v + 16);
-        w->len += 1;
-    } else {
-        uint64_t mag = v < 0 ? ~(uint64_t)v : (uint64_t)v;
-        unsigned n = (unsigned)(64 - __builtin_clzll(mag | 1)) / 8 + 1;   /* with the sign bit */
-        *p = (uint8_t)(TSU_TAG_INT + n - 1);
-        tsu_put64(p + 1, (uint64_t)v);
-        w->len += 1 + n;
+        return 1;
     }
+    mag = v < 0 ? ~(uint64_t)v : (uint64_t)v;
+    n = (unsigned)(64 - __builtin_clzll(mag | 1)) / 8 + 1;   /* with the sign bit */
+    tsu_put64(p, (uint64_t)v << 8 | (TSU_TAG_INT + n - 1));
+    p[8] = (uint8_t)((uint64_t)v >> 56);
+    return 1 + n;
+}
+static inline unsigned tsu_atom_put(uint8_t *p, uint64_t atom)
+{
+    tsu_put64(p, atom << 8 | (atom <= UINT32_MAX ? TSU_TAG_ATOM4 : TSU_TAG_ATOM8));
+    p[8] = (uint8_t)(atom >> 56);
+    return atom <= UINT32_MAX ? 5 : 9;
+}
+static inline void tsu_write_int(tsu_writer *w, int64_t v)
+{
+    if (tsu_writer_room(w, 9)) w->len += tsu_int_put(w->bytes + w->len, v);
 }
 static inline void tsu_write_atom(tsu_writer *w, uint64_t atom)
 {
-    uint8_t *p;
-    if (!tsu_writer_room(w, 9)) return;
-    p = w->bytes + w->len;
-    if (TSU_LIKELY(atom <= UINT32_MAX)) {
-        *p = TSU_TAG_ATOM4; tsu_put32(p + 1, (uint32_t)atom); w->len += 5;
-    } else {
-        *p = TSU_TAG_ATOM8; tsu_put64(p + 1, atom); w->len += 9;
-    }
+    if (tsu_writer_room(w, 9)) w->len += tsu_atom_put(w->bytes + w->len, atom);
 }
 static inline void tsu_write_nil(tsu_writer *w) { tsu_write_byte(w, TSU_TAG_NIL); }
 static inline void tsu_write_tuple_begin(tsu_writer *w, size_t arity)
