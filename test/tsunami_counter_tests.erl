@@ -111,6 +111,25 @@ update_element_sets_elements_from_left_to_right_test() ->
                  ?assertEqual(1, ?M:info(T, size))
          end).
 
+update_element_puts_any_value_into_any_place_test() ->
+    Values = [0, -1, 111, 112, -17, 1 bsl 20, 1 bsl 30, 1 bsl 47, 1 bsl 55, -(1 bsl 55) - 1, (1 bsl 59) - 1, 1 bsl 59, 1 bsl 63, 1 bsl 64, a, '', [],
+              self(), make_ref(), 1.5, <<>>, <<"short">>, <<1:3>>, binary:copy(<<"b">>, 100), binary:copy(<<"b">>, 600), {t, 1}, [1, 2],
+              "text", [a | b], #{a => 1}, fun(X) -> X end, fun lists:map/2],
+    [begin
+         T = new([Kind, {keypos, KeyPos}]),
+         Object = setelement(KeyPos, list_to_tuple(Elements), k),
+         ?M:insert(T, Object),
+         lists:foldl(fun({Pos, Value}, Was) ->
+                             ?assert(?M:update_element(T, k, {Pos, Value})),
+                             Is = setelement(Pos, Was, Value),
+                             ?assertEqual([Is], ?M:lookup(T, k)),
+                             Is
+                     end, Object, [{Pos, Value} || Pos <- lists:usort([1, 2, 3, tuple_size(Object)]), Pos =/= KeyPos, Value <- Values]),
+         ?assertEqual(1, ?M:info(T, size)),
+         ?M:delete(T)
+     end || Kind <- sets(), KeyPos <- [1, 2],
+            Elements <- [[x, 1, 2], lists:seq(1, 14), lists:duplicate(20, 1), [x, y, z, binary:copy(<<"p">>, 110)], [x, y, z, binary:copy(<<"p">>, 400)]]].
+
 update_element_with_a_default_inserts_it_for_an_absent_key_test() ->
     each(fun(T) ->
                  Update = fun(K, Specs, Default) -> tsunami_test:call(?M, update_element, [T, K, Specs, Default]) end,
@@ -143,12 +162,12 @@ updates_of_different_elements_by_different_processes_are_all_kept_test_() ->
      fun() ->
              [begin
                   T = new([Kind]),
-                  ?M:insert(T, {k, 0, 0, binary:copy(<<"x">>, 3000)}),
+                  ?M:insert(T, {k, 0, 0, Last}),
                   Self = self(),
                   N = 10000,
                   [spawn_link(fun() -> [?M:update_counter(T, k, {Pos, 1}) || _ <- lists:seq(1, N)], Self ! {done, ok} end) || Pos <- [2, 3, 2]],
                   tsunami_test:collect(done, 3),
-                  ?assertEqual([{k, 2 * N, N, binary:copy(<<"x">>, 3000)}], ?M:lookup(T, k)),
+                  ?assertEqual([{k, 2 * N, N, Last}], ?M:lookup(T, k)),
                   ?M:delete(T)
-              end || Kind <- sets()]
+              end || Kind <- sets(), Last <- [x, binary:copy(<<"x">>, 3000)]]
      end}.

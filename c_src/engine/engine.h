@@ -70,6 +70,25 @@ struct tsu_update {
 tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len,
                             tsu_update *update, tsu_verdict *verdict);
 
+/* The common case of it, done quickly: one element gets another value, or a number is added to it. False: nothing is done, as
+ * there is no such object, or as something about it (handles, large numbers, memory) wants tsu_table_update. */
+typedef struct tsu_patch {
+    size_t         pos;       /* not the key's */
+    /* either */
+    bool           add, limited;
+    int64_t        number;    /* what to add */
+    int64_t        limit;     /* limited: a sum past it, on the side that number leads to, ... */
+    int64_t        restart;   /* ... becomes this */
+    /* or the new value, neither with handles nor LOOSE: */
+    size_t         len;
+    uint64_t       word;      /* here, if that is at most 8, */
+    const uint8_t *term;      /* or there */
+    /* out */
+    bool           absent;    /* the key */
+    int64_t        sum;
+} tsu_patch;
+bool tsu_table_patch(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_patch *patch);
+
 /* --- all keys ------------------------------------------------------------------------ */
 /* O(1), atomic; contents are freed behind. */
 tsu_status tsu_clear(tsu_thread *self, tsu_table *table);

@@ -771,6 +771,63 @@ TEST(memory_that_runs_out_leaves_a_bag_as_it_was) { oom_runs(TSU_BAG); }
 TEST(memory_that_runs_out_leaves_a_duplicate_bag_as_it_was) { oom_runs(TSU_DUPLICATE_BAG); }
 TEST(memory_that_runs_out_leaves_an_ordered_set_as_it_was) { oom_runs(TSU_ORDERED_SET); }
 
+/* --- patches ------------------------------------------------------------------------------------------- */
+TEST(a_patch_does_what_an_update_would_or_nothing)
+{
+    tsu_thread *self = setup();
+    ground      before = ground_now(self);
+    int         type;
+
+    for (type = TSU_SET; type <= TSU_DUPLICATE_BAG; type++) {
+        static answer got;
+        object_bytes  key = object_key(1, 0), other = object_key(2, 0), o = object_make_padded(1, 0, 100, 60);
+        tsu_patch     add = {.pos = 2, .add = true, .number = 20}, put = {.pos = 2, .word = 7, .len = 1}, beyond = add;
+        op            look = {OP_LOOKUP, {1, 0, 0}};
+        tsu_table    *t;
+
+        pin(self);
+        REQUIRE(tsu_table_create(self, (tsu_table_type)type, 1, &t) == TSU_OK);
+        EXPECT(!tsu_table_patch(self, t, key.bytes, key.len, &add));
+        EXPECT_EQ(add.absent, type <= TSU_ORDERED_SET);
+        EXPECT_EQ(tsu_insert(self, t, o.bytes, o.len), TSU_OK);
+        EXPECT(!tsu_table_patch(self, t, other.bytes, other.len, &add));
+        EXPECT_EQ(tsu_table_patch(self, t, key.bytes, key.len, &add), type <= TSU_ORDERED_SET);
+        if (type <= TSU_ORDERED_SET) {
+            EXPECT_EQ(add.sum, 120);
+            op_on_table(self, t, &look, &got);
+            EXPECT_EQ(got.objects[0].value, 120);
+            beyond.pos = 4;
+            EXPECT(!tsu_table_patch(self, t, key.bytes, key.len, &beyond));
+            beyond.pos = 3;                                     /* no integer */
+            EXPECT(!tsu_table_patch(self, t, key.bytes, key.len, &beyond));
+            add.number = INT64_MAX;
+            EXPECT(!tsu_table_patch(self, t, key.bytes, key.len, &add));
+            EXPECT(!add.absent);
+            add.number = 20;
+            add.limited = true;
+            add.limit = 140;
+            add.restart = -1000;
+            EXPECT(tsu_table_patch(self, t, key.bytes, key.len, &add) && add.sum == 140);
+            EXPECT(tsu_table_patch(self, t, key.bytes, key.len, &add) && add.sum == -1000);
+            add.number = -20;
+            EXPECT(tsu_table_patch(self, t, key.bytes, key.len, &add) && add.sum == -1000);
+            EXPECT(tsu_table_patch(self, t, key.bytes, key.len, &put));
+            op_on_table(self, t, &look, &got);
+            EXPECT_EQ(got.objects[0].value, 7 - 16);
+#ifdef TSU_DEBUG
+            tsu_slab_fail_after(0);
+            EXPECT(!tsu_table_patch(self, t, key.bytes, key.len, &put));
+            tsu_slab_fail_after(-1);
+#endif
+        }
+        EXPECT_EQ(tsu_table_count(t), 1);
+        tsu_unpin(self);
+        expect_exact(self, t);
+        tsu_table_destroy(self, t);
+    }
+    expect_ground(self, before);
+}
+
 TEST(closing_the_engine_gives_everything_back)
 {
     tsu_thread *self = setup();

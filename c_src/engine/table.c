@@ -251,7 +251,7 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
                              bool *inserted)
 {
     struct tsu_contents *c = tsu_table_contents(table);
-    struct insert        in = {.type = table->type, .new_only = new_only};
+    struct insert        in;
     int64_t              weight = (int64_t)tsu_slab_round(tsu_record_bytes(len)), handles = handle_weight(object);
     size_t               key_len, old_bytes = 0;
     const uint8_t       *key;
@@ -263,9 +263,14 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
     if (table->kind->fetch != NULL) table->kind->fetch(c->root, &k);
     in.record = tsu_record_create(self, object, len);
     if (in.record == NULL) return TSU_NOMEM;
-    if (new_only || tsu_table_is_bag(table)) in.edit.decide = insert_decide;
-    else in.edit.put = tsu_record_word(in.record);
+    /* one by one: an initializer clears all of it, by a string instruction that is slow to start */
+    in.edit.decide = new_only || tsu_table_is_bag(table) ? insert_decide : NULL;
+    in.edit.put = tsu_record_word(in.record);
     in.edit.exact = tsu_table_is_bag(table);
+    in.edit.entry = NULL;
+    in.type = table->type;
+    in.new_only = new_only;
+    in.group = NULL;
     status = edit_key(self, c, &k, &in.edit);
     if (status == TSU_OK && in.edit.verdict == TSU_EDIT_FAIL) status = in.edit.status;
     if (status != TSU_OK || in.edit.verdict != TSU_EDIT_PUT) {
@@ -557,12 +562,16 @@ tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *k
                             tsu_verdict *verdict)
 {
     struct tsu_contents *c = tsu_table_contents(table);
-    struct update_edit   u = {.update = update};
+    struct update_edit   u;
     int64_t              bytes = 0, handles = 0;
     tsu_status           status;
 
     if (tsu_table_is_bag(table)) return TSU_BADARG;
     u.edit.decide = update_decide;
+    u.edit.exact = false;
+    u.edit.entry = NULL;
+    u.update = update;
+    u.record = NULL;
     status = edit_run(self, table, c, key, len, &u.edit);
     if (status == TSU_OK && u.edit.verdict == TSU_EDIT_FAIL) status = u.edit.status;
     if (status != TSU_OK && u.record != NULL) {
@@ -577,13 +586,86 @@ tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *k
         bytes = -(int64_t)tsu_version_retire(self, u.edit.old);
     }
     if (u.edit.verdict == TSU_EDIT_PUT) {
-        bytes += (int64_t)tsu_record_weight(u.record);
+        bytes += (int64_t)tsu_slab_round(tsu_record_bytes(u.len));
         handles += handle_weight(u.record->object);
     } else if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) {
         ghost_add(self, table, key, len);
     }
     tsu_tally_add(self, c, (u.edit.verdict == TSU_EDIT_PUT) - (u.edit.old != 0), bytes, handles);
     return TSU_OK;
+}
+
+struct patch_edit {
+    tsu_edit    edit;
+    tsu_patch  *patch;
+    tsu_record *record;          /* a private one, which nobody has seen yet */
+    size_t      len, old_len;    /* of its object, and of that which it is made from */
+};
+
+static void patch_undo(tsu_thread *self, struct patch_edit *e)
+{
+    if (e->record != NULL) tsu_slab_free(self, e->record, tsu_record_bytes(e->len));
+    e->record = NULL;
+}
+
+static tsu_verdict patch_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    struct patch_edit *e = (struct patch_edit *)edit;
+    tsu_patch         *patch = e->patch;
+    tsu_spot           spot;
+    uint64_t           word;
+    const uint8_t     *term = NULL;
+    size_t             size, len;
+    int64_t            value;
+
+    if (TSU_UNLIKELY(e->record != NULL)) patch_undo(self, e);
+    patch->absent = current == 0;
+    if (current == 0 || !tsu_object_spot(tsu_version_object(current), patch->pos, &spot)) return TSU_EDIT_KEEP;
+    if (patch->add) {
+        if (!tsu_spot_int64(&spot, &value)) return TSU_EDIT_KEEP;
+        if (__builtin_add_overflow(value, patch->number, &patch->sum)) return TSU_EDIT_KEEP;
+        if (patch->limited && (patch->number < 0 ? patch->sum < patch->limit : patch->sum > patch->limit))
+            patch->sum = patch->restart;
+        size = tsu_int_word(patch->sum, &word);
+        if (size > 8) return TSU_EDIT_KEEP;
+    } else {
+        word = patch->word;
+        term = patch->term;
+        size = patch->len;
+    }
+    len = tsu_spot_len(&spot, size);
+    if (len == 0) return TSU_EDIT_KEEP;
+    e->record = tsu_slab_alloc(self, tsu_record_bytes(len));
+    if (e->record == NULL) return TSU_EDIT_KEEP;
+    tsu_spot_write(&spot, word, term, size, e->record->object);
+    e->len = len;
+    e->old_len = spot.len;
+    edit->put = tsu_record_word(e->record);
+    return TSU_EDIT_PUT;
+}
+
+bool tsu_table_patch(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_patch *patch)
+{
+    struct tsu_contents *c = tsu_table_contents(table);
+    struct patch_edit    e;
+    size_t               old_bytes;
+
+    patch->absent = false;
+    if (tsu_table_is_bag(table)) return false;
+    e.edit.decide = patch_decide;      /* one by one: see insert_one */
+    e.edit.exact = false;
+    e.edit.entry = NULL;
+    e.patch = patch;
+    e.record = NULL;
+    if (edit_run(self, table, c, key, len, &e.edit) != TSU_OK) {
+        patch_undo(self, &e);
+        return false;
+    }
+    if (e.edit.verdict != TSU_EDIT_PUT) return false;
+    old_bytes = tsu_version_retire(self, e.edit.old);
+    if (e.len != e.old_len)
+        tsu_tally_add(self, c, 0, (int64_t)tsu_slab_round(tsu_record_bytes(e.len)) - (int64_t)old_bytes, 0);
+    return true;
 }
 
 /* --- all keys -------------------------------------------------------------------------------- */

@@ -414,69 +414,109 @@ static ERL_NIF_TERM update(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], 
 }
 
 /* --- the common case ------------------------------------------------------------------------- */
-/* One small increment of one small integer whose encoding stays as long as it is: the object is copied and
- * patched. Whatever else there is, errors included, is left to the general way. A third of its time. */
-typedef struct quick {
-    tsu_update update;
-    int64_t    pos, incr, sum;
-    uint8_t    object[TSU_ARGS_BYTES];
-} quick;
-
-static tsu_verdict quick_run(tsu_update *update, const uint8_t *old, const uint8_t **out, size_t *out_len)
+/* One element, and a value that needs no handle; or one operation with small numbers on one integer. Whatever else there is,
+ * errors included, is left to the general way. Saves it 60 ns of 150. */
+static inline bool small(ERL_NIF_TERM term, int64_t *out)
 {
-    quick         *q = (quick *)update;
-    uint8_t        room[16];
-    tsu_writer     w;
-    const uint8_t *element;
-    size_t         len, element_len;
-    int64_t        value;
-
-    if (old == NULL || (old[0] & TSU_OBJECT_HANDLES) != 0) return TSU_EDIT_KEEP;
-    len = tsu_object_len(old);
-    if (len > sizeof q->object || (uint64_t)q->pos > tsu_object_arity(old)) return TSU_EDIT_KEEP;
-    element = tsu_object_element(old, (size_t)q->pos, &element_len);
-    if (!tsu_term_is_integer(element) || !tsu_term_int64(element, &value)) return TSU_EDIT_KEEP;
-    if (__builtin_add_overflow(value, q->incr, &q->sum)) return TSU_EDIT_KEEP;
-    tsu_writer_init(&w, room, sizeof room);
-    tsu_write_int(&w, q->sum);
-    if (w.len != element_len) return TSU_EDIT_KEEP;
-    memcpy(q->object, old, len);
-    memcpy(q->object + (element - old), room, element_len);
-    *out = q->object;
-    *out_len = len;
-    return TSU_EDIT_PUT;
+    *out = (int64_t)term >> 4;
+    return tsu_nif_is_small(term);
 }
 
-/* True: done, and *sum is the answer. */
-static bool counter_quick(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TERM *sum)
+/* A term that has no parts and is not large: worth being written in vain. */
+static bool is_slight(ErlNifEnv *env, ERL_NIF_TERM term)
 {
-    tsu_call            c;
-    tsu_key_arg         key;
-    quick               q;
-    const ERL_NIF_TERM *op;
-    int                 arity;
-    tsu_verdict         verdict = TSU_EDIT_KEEP;
-    tsu_status          s = TSU_BADARG;
+    ErlNifBinary bin;
 
-    q.pos = 0;
-    if (!tsu_small_read(env, argv[2], &q.incr)) {
-        if (!enif_get_tuple(env, argv[2], &arity, &op) || arity != 2) return false;
-        if (!tsu_small_read(env, op[0], &q.pos) || !tsu_small_read(env, op[1], &q.incr)) return false;
-        if (q.pos < 1) return false;
+    switch (enif_term_type(env, term)) {
+    case ERL_NIF_TERM_TYPE_BITSTRING: return enif_inspect_binary(env, term, &bin) && bin.size < TSU_BLOB_BYTES_MIN;
+    case ERL_NIF_TERM_TYPE_MAP: case ERL_NIF_TERM_TYPE_TUPLE: case ERL_NIF_TERM_TYPE_FUN: return false;
+    case ERL_NIF_TERM_TYPE_LIST: return term == tsu_nil;
+    default: return true;
     }
+}
+
+/* A position of 0 is the one behind the key. */
+static bool patch_run(ErlNifEnv *env, const ERL_NIF_TERM argv[], tsu_patch *patch)
+{
+    tsu_call    c;
+    tsu_key_arg key;
+    bool        done = false;
+
+    patch->absent = false;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return false;
-    if (q.pos == 0) q.pos = (int64_t)c.live->keypos + 1;
-    if (c.live->type <= TSU_ORDERED_SET && q.pos != (int64_t)c.live->keypos) s = tsu_key_read(&key, env, argv[1]);
-    if (s == TSU_OK) {
-        q.update.fn = quick_run;
-        q.update.unused = request_unused;
-        s = tsu_table_update(c.self, c.table, key.w.bytes, key.w.len, &q.update, &verdict);
+    if (patch->pos == 0) patch->pos = c.live->keypos + 1;
+    if (c.live->type <= TSU_ORDERED_SET && patch->pos != c.live->keypos && tsu_key_read(&key, env, argv[1]) == TSU_OK) {
+        done = tsu_table_patch(c.self, c.table, key.w.bytes, key.w.len, patch);
         tsu_key_done(&key);
     }
     tsu_call_end(&c);
-    if (s != TSU_OK || verdict != TSU_EDIT_PUT) return false;
-    *sum = enif_make_int64(env, q.sum);
+    return done;
+}
+
+/* These answer true if that was all, and then *reply is the answer. */
+static bool counter_quick(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TERM *reply)
+{
+    tsu_patch           patch;
+    const ERL_NIF_TERM *op;
+    int                 arity;
+    int64_t             pos = 0;
+
+    patch.limited = false;
+    if (!small(argv[2], &patch.number)) {
+        if (!enif_get_tuple(env, argv[2], &arity, &op) || (arity != 2 && arity != 4)) return false;
+        if (!small(op[0], &pos) || pos < 1 || !small(op[1], &patch.number)) return false;
+        patch.limited = arity == 4;
+        if (arity == 4 && (!small(op[2], &patch.limit) || !small(op[3], &patch.restart))) return false;
+    }
+    patch.pos = (size_t)pos;
+    patch.add = true;
+    if (!patch_run(env, argv, &patch)) return false;
+    *reply = (ERL_NIF_TERM)((uint64_t)patch.sum << 4 | 0xf);
+    if (TSU_UNLIKELY((int64_t)*reply >> 4 != patch.sum)) *reply = enif_make_int64(env, patch.sum);
     return true;
+}
+
+static bool element_put(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], tsu_patch *patch, ERL_NIF_TERM *reply)
+{
+    bool done = patch_run(env, argv, patch);
+
+    *reply = done ? tsu_atom_true : tsu_atom_false;
+    return done || (patch->absent && argc == 3);
+}
+
+static bool element_quick(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], ERL_NIF_TERM *reply)
+{
+    tsu_patch           patch;
+    tsu_writer          w;
+    uint8_t             room[TSU_ARGS_BYTES];
+    const ERL_NIF_TERM *op;
+    int                 arity;
+    int64_t             pos, value;
+    bool                done;
+
+    if (!enif_get_tuple(env, argv[2], &arity, &op) || arity != 2 || !small(op[0], &pos) || pos < 1) return false;
+    patch.pos = (size_t)pos;
+    patch.add = false;
+    patch.term = room;
+    if (small(op[1], &value)) {
+        patch.len = tsu_int_word(value, &patch.word);
+        if (TSU_LIKELY(patch.len <= 8)) return element_put(env, argc, argv, &patch, reply);
+    } else if (tsu_nif_is_atom(op[1])) {
+        patch.len = tsu_atom_word(op[1] >> 6, &patch.word);
+        if (TSU_LIKELY(patch.len <= 8)) return element_put(env, argc, argv, &patch, reply);
+    } else if (!is_slight(env, op[1])) {
+        return false;
+    }
+    tsu_writer_init(&w, room, sizeof room);
+    done = tsu_nif_encode_term(env, op[1], &w) == TSU_OK && w.handle_count == 0 && !w.loose;
+    if (done) {
+        patch.term = w.bytes;
+        patch.len = w.len;
+        memcpy(&patch.word, w.bytes, 8);      /* w.bytes has room for that */
+        done = element_put(env, argc, argv, &patch, reply);
+    }
+    tsu_writer_deinit(&w);
+    return done;
 }
 
 /* update_counter(T, Key, Ops), update_counter(T, Key, Ops, Default) */
@@ -489,4 +529,10 @@ TSU_NIF(tsu_nif_update_counter)
 }
 
 /* update_element(T, Key, Spec), update_element(T, Key, Spec, Default) */
-TSU_NIF(tsu_nif_update_element) { return update(env, argc, argv, false); }
+TSU_NIF(tsu_nif_update_element)
+{
+    ERL_NIF_TERM reply;
+
+    if ((argc == 3 || enif_is_tuple(env, argv[3])) && element_quick(env, argc, argv, &reply)) return reply;
+    return update(env, argc, argv, false);
+}

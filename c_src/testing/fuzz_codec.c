@@ -3,6 +3,8 @@
 #include "term/order.h"
 #include "term/hash.h"
 
+#include <stdlib.h>
+
 static const uint8_t *text_of(uint64_t atom, size_t *len)
 {
     static uint8_t  texts[4][24];
@@ -72,6 +74,24 @@ static void pair_check(const uint8_t *a, const uint8_t *b)
     tsu_writer_deinit(&y);
 }
 
+/* An element written over itself changes nothing. */
+static void spot_check(const uint8_t *object, size_t size, size_t pos, const uint8_t *element, size_t len)
+{
+    uint64_t word = 0;
+    uint8_t *copy;
+    tsu_spot spot;
+
+    if (!tsu_object_spot(object, pos, &spot)) return;
+    CHECK(spot.object + spot.at == element && spot.size == len);
+    CHECK(tsu_spot_len(&spot, len) == size);
+    memcpy(&word, element, len < 8 ? len : 8);
+    copy = malloc(size + 8);
+    if (copy == NULL) return;
+    tsu_spot_write(&spot, word, element, len, copy + 8);
+    CHECK(memcmp(copy + 8, object, size) == 0);
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -89,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 1; i <= arity && i <= 20; i++) {
             const uint8_t *e = tsu_object_element(data, i, &len);
             CHECK(tsu_term_validate(e, len, false) == TSU_OK);
+            spot_check(data, size, i, e, len);
         }
         if (walk(p, tsu_object_handles(data, &len))) {
             CHECK(tsu_object_same(data, data));

@@ -259,7 +259,7 @@ typedef struct tsu_token {
 /* The integer in n = 1..8 bytes. */
 static inline int64_t tsu_int_bytes(const uint8_t *p, unsigned n)
 {
-    uint64_t v = 0;
+    uint64_t v;
     int16_t  two;
     int32_t  four;
     switch (n) {
@@ -267,7 +267,9 @@ static inline int64_t tsu_int_bytes(const uint8_t *p, unsigned n)
     case 2: memcpy(&two, p, 2); return two;
     case 3: return (int32_t)((uint32_t)p[0] << 8 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 24) >> 8;
     case 4: memcpy(&four, p, 4); return four;
-    default: memcpy(&v, p, n); return (int64_t)(v << (64 - 8 * n)) >> (64 - 8 * n);
+    default:                                     /* two halves, which may overlap */
+        v = tsu_get32(p) | (uint64_t)tsu_get32(p + n - 4) << (8 * n - 32);
+        return (int64_t)(v << (64 - 8 * n)) >> (64 - 8 * n);
     }
 }
 
@@ -387,8 +389,54 @@ typedef struct tsu_change {
  * writer gets references of its own (tsu_codec.retain) to every handle. Positions are valid. */
 tsu_status tsu_object_replace(const uint8_t *old, const tsu_change *changes, size_t count, tsu_writer *w);
 
+/* Replacing one element of an object without handles, straight to where the new object will be. First the element is found;
+ * false: the object has handles, or no such element. */
+typedef struct tsu_spot {
+    const uint8_t *object;
+    size_t         len, width;     /* of the object; bytes in which that is written */
+    size_t         at, size;       /* the element: how far in, and how long */
+} tsu_spot;
+bool tsu_object_spot(const uint8_t *object, size_t pos, tsu_spot *spot);
+/* How long the object will be with a term of `size` there; 0: too long or too short, its length would take other `width`. */
+static inline size_t tsu_spot_len(const tsu_spot *spot, size_t size)
+{
+    size_t len = spot->len - spot->size + size;
+    if (TSU_LIKELY(spot->width == 1)) return len < 0x80 ? len : 0;
+    return tsu_varint_size(len) == spot->width && tsu_varint_size(len - 1) == spot->width ? len : 0;
+}
+/* True and the value, if the element is an integer within int64. */
+static inline bool tsu_spot_int64(const tsu_spot *spot, int64_t *out)
+{
+    const uint8_t *p = spot->object + spot->at;
+    uint8_t        tag = *p;
+    if (tag < TSU_TAG_INT) *out = (int64_t)tag - 16;
+    else if (tag >= TSU_TAG_BIGPOS) return false;
+    else if (spot->at + spot->size < 8) *out = tsu_int_bytes(p + 1, tag - TSU_TAG_INT + 1u);
+    else *out = (int64_t)tsu_get64(p + spot->size - 8) >> 8 * (TSU_TAG_BIGPOS - 1u - tag);      /* it ends the word */
+    return true;
+}
+/* Writes it to `to`, and over up to 5 bytes before. The term: `word`, little-endian, if `size` is at most 8, or at `term`. */
+void tsu_spot_write(const tsu_spot *spot, uint64_t word, const uint8_t *term, size_t size, uint8_t *to);
+
 /* ---- Integers ---- */
 
+/* An integer's, an atom's encoding as a little-endian word, and its length; 9: the last byte is not in the word. */
+static inline unsigned tsu_int_word(int64_t v, uint64_t *word)
+{
+    unsigned n;
+    if (v >= -16 && v <= 111) {
+        *word = (uint64_t)(v + 16);
+        return 1;
+    }
+    n = (unsigned)(64 - __builtin_clzll((v < 0 ? ~(uint64_t)v : (uint64_t)v) | 1)) / 8 + 1;
+    *word = (uint64_t)v << 8 | (TSU_TAG_INT + n - 1);
+    return n + 1;
+}
+static inline unsigned tsu_atom_word(uint64_t atom, uint64_t *word)
+{
+    *word = atom << 8 | (atom <= UINT32_MAX ? TSU_TAG_ATOM4 : TSU_TAG_ATOM8);
+    return atom <= UINT32_MAX ? 5 : 9;
+}
 /* Both terms are integers. Sign of a - b. */
 int tsu_int_compare(const uint8_t *a, const uint8_t *b);
 /* Writes a + b. */

@@ -152,6 +152,93 @@ TEST(replacing_moves_each_reference_to_the_right_object)
     tsu_writer_deinit(&w);
 }
 
+static void random_term(tsu_writer *w, uint64_t *rng)
+{
+    static const uint8_t zeros[300];
+
+    switch (tsu_rand_below(rng, 7)) {
+    case 0: case 1: case 2: tsu_write_int(w, (int64_t)tsu_rand(rng) >> tsu_rand_below(rng, 64)); break;
+    case 3: tsu_write_atom(w, tsu_rand(rng) >> tsu_rand_below(rng, 58)); break;
+    case 4: tsu_write_binary(w, zeros, tsu_rand_below(rng, tsu_rand_below(rng, 8) == 0 ? sizeof zeros : 40)); break;
+    case 5: tsu_write_float(w, (double)tsu_rand_below(rng, 9) - 4.5); break;
+    case 6:
+        tsu_write_tuple_begin(w, 2);
+        tsu_write_int(w, 5);
+        tsu_write_list_begin(w, 1, false);
+        tsu_write_nil(w);
+        break;
+    }
+}
+
+TEST(an_element_written_in_its_spot_makes_the_same_object_as_replacing_it)
+{
+    uint64_t rng = tsu_test_seed();
+    long     made = 0, rounds = tsu_test_rounds(100000);
+
+    for (long i = 0; i < rounds; i++) {
+        size_t          arity = 1 + tsu_rand_below(&rng, tsu_rand_below(&rng, 4) == 0 ? 40 : 6), pos, len;
+        tsu_writer      w, term, changed;
+        tsu_object_mark mark;
+        tsu_spot        spot;
+        tsu_change      change;
+        uint64_t        word = tsu_rand(&rng);
+        int64_t         number = 0, same = 0;
+        uint8_t        *record;
+
+        begin(&w, NULL, 0);
+        tsu_writer_init(&term, NULL, 0);
+        tsu_writer_init(&changed, NULL, 0);
+        tsu_write_object_begin(&w, arity, &mark);
+        for (size_t e = 0; e < arity; e++) random_term(&w, &rng);
+        tsu_write_object_end(&w, arity, &mark);
+        random_term(&term, &rng);
+        pos = 1 + tsu_rand_below(&rng, (uint32_t)arity);
+        EXPECT(!tsu_object_spot(w.bytes, arity + 1, &spot));
+        EXPECT(!tsu_object_spot(w.bytes, 0, &spot));
+        REQUIRE(tsu_object_spot(w.bytes, pos, &spot));
+        EXPECT(spot.object + spot.at == tsu_object_element(w.bytes, pos, &len));
+        EXPECT_EQ(spot.size, len);
+        EXPECT_EQ(tsu_spot_int64(&spot, &number), tsu_term_int64(spot.object + spot.at, &same));
+        EXPECT_EQ(number, same);
+        if (tsu_term_int64(term.bytes, &number))
+            EXPECT_EQ(tsu_int_word(number, &word), term.len);
+        else if (*term.bytes == TSU_TAG_ATOM4 || *term.bytes == TSU_TAG_ATOM8)
+            EXPECT_EQ(tsu_atom_word(term.len == 5 ? tsu_get32(term.bytes + 1) : tsu_get64(term.bytes + 1), &word), term.len);
+        else
+            memcpy(&word, term.bytes, term.len < 8 ? term.len : 8);
+        change = (tsu_change){.pos = pos, .term = term.bytes, .len = term.len};
+        EXPECT_EQ(tsu_object_replace(w.bytes, &change, 1, &changed), TSU_OK);
+        len = tsu_spot_len(&spot, term.len);
+        EXPECT_EQ(len != 0, tsu_varint_size(changed.len) == tsu_varint_size(w.len));
+        if (len != 0) {
+            made++;
+            EXPECT_EQ(len, changed.len);
+            record = malloc(8 + len);
+            REQUIRE(record != NULL);
+            memset(record, 0x55, 8 + len);
+            tsu_spot_write(&spot, word, term.bytes, term.len, record + 8);
+            EXPECT(record[2] == 0x55);
+            EXPECT(memcmp(record + 8, changed.bytes, len) == 0);
+            free(record);
+        }
+        tsu_writer_deinit(&w);
+        tsu_writer_deinit(&term);
+        tsu_writer_deinit(&changed);
+    }
+    EXPECT(made > rounds / 2);
+}
+
+TEST(an_object_with_handles_has_no_spot)
+{
+    tsu_writer w;
+    tsu_spot   spot;
+
+    begin(&w, NULL, 0);
+    sample_object(&w, 1);
+    EXPECT(!tsu_object_spot(w.bytes, 1, &spot));
+    tsu_writer_deinit(&w);
+}
+
 TEST(objects_with_equal_blobs_are_the_same)
 {
     tsu_writer a, b;
