@@ -10,21 +10,24 @@
 #  5 what is under a settled batch is not frozen                   10 entries are installed after the commit is over
 # 11 a slot is emptied before the insertion that filled it is over
 # 12 a move that stopped half way leaves its versions in both places
+# 13 an absent key is noted under an entry once, and not again when the entry is tried again
 set -eu
 cd "$(dirname "$0")/.."
 out=${1:-../build/plants}
 [ $# -gt 0 ] && shift
-faults=${*:-1 2 3 4 5 6 7 8 9 10 11 12}
+faults=${*:-1 2 3 4 5 6 7 8 9 10 11 12 13}
 sources="$(find engine -name '*.c' ! -name '*_test.c') testing/model.c"
 mkdir -p "$out"
 missed=
 for n in $faults; do
     found=
-    for test in engine/frozen_test.c testing/stress_engine.c engine/mem/hashtab_test.c; do
+    for test in engine/txn/commit_race_test.c engine/frozen_test.c testing/stress_engine.c engine/mem/hashtab_test.c; do
         bin=$out/plant_$n
         ${CC:-gcc} -std=gnu11 -g -O1 -DTSU_DEBUG -DTSU_RACE_DELAYS=1 -DTSU_PLANT="$n" -fsanitize=address \
             -Iengine -I. -o "$bin" $test $sources -pthread
-        if ! ASAN_OPTIONS=detect_leaks=0 TSU_ROUNDS=500 timeout 120 "$bin" >"$out/plant_$n.log" 2>&1; then
+        status=0
+        ASAN_OPTIONS=detect_leaks=0 TSU_ROUNDS=500 timeout 120 "$bin" >"$out/plant_$n.log" 2>&1 || status=$?
+        if [ "$status" -ne 0 ] && [ "$status" -ne 124 ]; then       # 124: it took too long, which says nothing
             found=$test
             break
         fi

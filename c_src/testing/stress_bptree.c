@@ -1,8 +1,6 @@
 /* stress_bptree.c: threads on one tree. Each key belongs to one thread, which knows what has to be there; everybody
  * else reads, walks and gets in the way. With TSU_RACE_DELAYS rare interleavings are common.
  */
-#include "base/env.h"
-#include "testing/harness.h"
 #include "testing/tree_tool.h"
 
 #define THREADS 4
@@ -22,6 +20,7 @@ typedef struct member {
     crowd   *c;
     struct stage *stage;
     uint32_t index;
+    void   (*role)(void *member);
     uint64_t rng;
     int64_t  value[IDS];
 } member;
@@ -120,16 +119,14 @@ static void run_crowd(tool_style style, uint32_t ids, uint32_t stable_every, lon
 {
     static crowd   c;
     static member  members[THREADS];
-    tsu_env_thread threads[THREADS];
-    tsu_thread    *self = tsu_thread_self();
-    const char    *broken;
+    tsu_thread    *self = threads_setup();
     int64_t        had = -1;
 
     memset(&c, 0, sizeof c);
     c.style = style;
     c.ids = ids;
     c.ops = ops;
-    REQUIRE(tsu_kind_tree.create(self, 1, &c.root) == TSU_OK);
+    c.root = tool_make(self);
     for (uint32_t t = 0; t < THREADS; t++) {
         members[t].c = &c;
         members[t].index = t;
@@ -143,14 +140,12 @@ static void run_crowd(tool_style style, uint32_t ids, uint32_t stable_every, lon
         tsu_store_release(&c.stable[id], 1);
     }
     tsu_unpin(self);
-    for (uint32_t t = 0; t < THREADS; t++) REQUIRE(tsu_env_thread_start(&threads[t], member_run, &members[t]));
-    for (uint32_t t = 0; t < THREADS; t++) tsu_env_thread_join(&threads[t]);
+    threads_run(THREADS, member_run, members, sizeof members[0]);
     EXPECT_EQ(tsu_load_relaxed(&c.faults), 0);
     tsu_pin(self);
     for (uint32_t id = 0; id < ids; id++)
         EXPECT_EQ(tool_find(self, c.root, style, id, 0), members[id % THREADS].value[id]);
-    broken = tsu_kind_tree.verify(self, c.root);
-    EXPECT_STR(broken ? broken : "sound", "sound");
+    tool_expect_sound(self, c.root);
     tsu_unpin(self);
     tool_destroy(self, c.root);
 }
@@ -159,7 +154,6 @@ TEST(threads_on_their_own_keys_of_one_tree_find_what_they_put)
 {
     uint64_t rng = tsu_test_seed();
 
-    tsu_ebr_init();
     for (int style = 0; style < TOOL_STYLES; style++) {
         run_crowd((tool_style)style, 100, 7, tsu_test_rounds(8000), &rng);
         run_crowd((tool_style)style, IDS, 11, tsu_test_rounds(12000), &rng);
@@ -196,23 +190,21 @@ TEST(of_threads_that_insert_and_remove_the_same_keys_one_wins_each_time)
 {
     static crowd   c;
     static member  members[THREADS];
-    tsu_env_thread threads[THREADS];
     uint64_t       rng = tsu_test_seed() + 1;
-    tsu_thread    *self = tsu_thread_self();
+    tsu_thread    *self = threads_setup();
 
     for (int round = 0; round < TOOL_STYLES * 2; round++) {
         memset(&c, 0, sizeof c);
         c.style = (tool_style)(round / 2);
         c.ids = round % 2 ? 5 : 200;
         c.ops = tsu_test_rounds(10000);
-        REQUIRE(tsu_kind_tree.create(self, 1, &c.root) == TSU_OK);
+        c.root = tool_make(self);
         for (uint32_t t = 0; t < THREADS; t++) {
             memset(&members[t], 0, sizeof members[t]);
             members[t].c = &c;
             members[t].rng = tsu_rand(&rng);
-            REQUIRE(tsu_env_thread_start(&threads[t], fighter_run, &members[t]));
         }
-        for (uint32_t t = 0; t < THREADS; t++) tsu_env_thread_join(&threads[t]);
+        threads_run(THREADS, fighter_run, members, sizeof members[0]);
         EXPECT_EQ(tsu_load_relaxed(&c.faults), 0);
         tsu_pin(self);
         for (uint32_t id = 0; id < c.ids; id++) {
@@ -221,8 +213,7 @@ TEST(of_threads_that_insert_and_remove_the_same_keys_one_wins_each_time)
             for (uint32_t t = 0; t < THREADS; t++) sum += members[t].value[id];
             EXPECT_EQ(sum, tool_find(self, c.root, c.style, id, 0) >= 0);
         }
-        const char *broken = tsu_kind_tree.verify(self, c.root);
-        EXPECT_STR(broken ? broken : "sound", "sound");
+        tool_expect_sound(self, c.root);
         tsu_unpin(self);
         tool_destroy(self, c.root);
     }
@@ -248,12 +239,10 @@ static uint32_t batch_id(const stage *st, uint32_t i) { return i * st->gap + 1; 
 
 static void batch_install(tsu_thread *self, stage *st, batch *b, uint32_t i)
 {
-    uint8_t             buffer[128];
-    tsu_key             key = tool_key(st->c->style, batch_id(st, i), 0, buffer);
     tsu_install_outcome outcome;
     tsu_commit         *other;
 
-    if (tsu_kind_tree.install(self, st->c->root, &key, &b->items[i].entry, &outcome, &other) != TSU_OK)
+    if (tool_install(self, st->c->root, st->c->style, &b->items[i], batch_id(st, i), &outcome, &other) != TSU_OK)
         fault(st->c, "a commit could not be installed");
 }
 
@@ -275,17 +264,8 @@ static batch *batch_make(tsu_thread *self, stage *st, int64_t value)
 
     CHECK(b != NULL);
     memset(b, 0, sizeof *b);
-    for (uint32_t i = 0; i < BATCH_KEYS; i++) {
-        uint64_t word = tool_record(self, st->c->style, batch_id(st, i), 0, value * BATCH_KEYS + i);
-
-        CHECK(word != 0);
-        tsu_store_relaxed(&tsu_cell_version(word)->header, (uint64_t)(uintptr_t)&b->items[i].entry | TSU_HEADER_ENTRY);
-        uint8_t buffer[128];
-
-        b->items[i].mark = tool_key(st->c->style, batch_id(st, i), 0, buffer).mark;
-        b->items[i].entry.commit = &b->commit;
-        b->items[i].entry.word = word;
-    }
+    for (uint32_t i = 0; i < BATCH_KEYS; i++)
+        tool_item(self, st->c->style, &b->commit, &b->items[i], batch_id(st, i), value * BATCH_KEYS + i);
     return b;
 }
 
@@ -296,21 +276,8 @@ static void batch_over(tsu_thread *self, stage *st, batch *b, bool commit)
     tsu_store_seq(&b->commit.state, ts << TSU_COMMIT_TS_SHIFT | (commit ? TSU_COMMIT_COMMITTED : TSU_COMMIT_ABORTED));
     tsu_store_seq(&st->current, 0);
     for (uint32_t i = 0; i < BATCH_KEYS; i++) {
-        uint64_t word = b->items[i].entry.word;
-
-        if (commit) {
-            uint64_t under = tsu_entry_freeze(&b->items[i].entry);
-
-            if (tsu_cell_holds_version(under)) tool_retire(self, under);
-            if (!tsu_version_settle(word, ts)) fault(st->c, "a version of a commit was dropped by nobody");
-        } else {
-            uint8_t     buffer[128];
-            tsu_key     key = tool_key(st->c->style, batch_id(st, i), 0, buffer);
-            tsu_record *r = (tsu_record *)tsu_cell_version(word);
-
-            tsu_kind_tree.restore(self, st->c->root, &key, &b->items[i].entry);
-            tsu_retire(self, r, tool_record_bytes(r), tsu_slab_free);
-        }
+        if (!commit) tool_undo(self, st->c->root, st->c->style, &b->items[i], batch_id(st, i));
+        else if (!tool_settle(self, &b->items[i], ts)) fault(st->c, "a version of a commit was dropped by nobody");
     }
     tsu_retire(self, b, sizeof *b, tsu_slab_free);
 }
@@ -441,15 +408,16 @@ static void watcher_run(void *arg)
     }
 }
 
+static void role_run(void *arg) { ((member *)arg)->role(arg); }
+
 TEST(commits_show_whole_to_finds_and_walks_while_leaves_split_and_merge)
 {
     static stage   st;
     static crowd   c;
     static member  members[4];
     static void  (*const roles[4])(void *) = {committer_run, helper_run, mover_run, watcher_run};
-    tsu_env_thread threads[4];
     uint64_t       rng = tsu_test_seed() + 2;
-    tsu_thread    *self = tsu_thread_self();
+    tsu_thread    *self = threads_setup();
 
     for (int round = 0; round < TOOL_STYLES * 2; round++) {
         memset(&c, 0, sizeof c);
@@ -458,32 +426,22 @@ TEST(commits_show_whole_to_finds_and_walks_while_leaves_split_and_merge)
         c.ops = tsu_test_rounds(800);
         st.c = &c;
         st.gap = round % 2 ? 40 : 4;
-        REQUIRE(tsu_kind_tree.create(self, 1, &c.root) == TSU_OK);
+        c.root = tool_make(self);
         for (int t = 0; t < 4; t++) {
             memset(&members[t], 0, sizeof members[t]);
             members[t].stage = &st;
             members[t].rng = tsu_rand(&rng);
-            REQUIRE(tsu_env_thread_start(&threads[t], roles[t], &members[t]));
+            members[t].role = roles[t];
         }
-        for (int t = 0; t < 4; t++) tsu_env_thread_join(&threads[t]);
+        threads_run(4, role_run, members, sizeof members[0]);
         EXPECT_EQ(tsu_load_relaxed(&c.faults), 0);
         tsu_pin(self);
-        const char *broken = tsu_kind_tree.verify(self, c.root);
-        EXPECT_STR(broken ? broken : "sound", "sound");
+        tool_expect_sound(self, c.root);
         tsu_unpin(self);
         tool_destroy(self, c.root);
     }
 }
 
-TEST(all_memory_goes_back)
-{
-    tsu_ebr_stats stats;
-
-    tsu_ebr_drain(tsu_thread_self());
-    tsu_ebr_stats_get(&stats);
-    EXPECT_EQ(stats.bytes_waiting, 0);
-    EXPECT_EQ(stats.pieces_leaked, 0);
-    tsu_ebr_deinit();
-}
+TEST(in_the_end_all_memory_has_gone_back) { threads_expect_nothing_left(); }
 
 TEST_MAIN

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mem/bag.h"
 #include "mem/bptree.h"
-#include "mem/slab.h"
-#include "term/codec.h"
 #include "term/order.h"
+#include "testing/threads.h"
 
 typedef enum tool_style {
     TOOL_INTS,           /* the head says all */
@@ -64,11 +64,6 @@ static inline tsu_key tool_key(tool_style style, uint32_t id, uint32_t variant, 
     return tool_key_view(buffer, w.len);
 }
 
-static inline size_t tool_record_bytes(const tsu_record *r)
-{
-    return (sizeof *r + tsu_object_len(r->object) + 7) & ~(size_t)7;
-}
-
 /* The cell word of a new record; 0 when memory is short. */
 static inline uint64_t tool_record(tsu_thread *self, tool_style style, uint32_t id, uint32_t variant, int64_t value)
 {
@@ -83,25 +78,8 @@ static inline uint64_t tool_record(tsu_thread *self, tool_style style, uint32_t 
     tsu_write_int(&w, value);
     tsu_write_object_end(&w, 2, &mark);
     CHECK(w.status == TSU_OK);
-    r = tsu_slab_alloc(self, (sizeof *r + w.len + 7) & ~(size_t)7);
-    if (r == NULL) return 0;
-    tsu_store_relaxed(&r->version.header, 0);
-    memcpy(r->object, w.bytes, w.len);
-    return (uint64_t)(uintptr_t)r | TSU_CELL_RECORD;
-}
-
-static inline void tool_release(tsu_thread *self, uint64_t word)
-{
-    tsu_record *r = (tsu_record *)tsu_cell_version(word);
-
-    tsu_slab_free(self, r, tool_record_bytes(r));
-}
-
-static inline void tool_retire(tsu_thread *self, uint64_t word)
-{
-    tsu_record *r = (tsu_record *)tsu_cell_version(word);
-
-    if (tsu_version_drop(word)) tsu_retire(self, r, tool_record_bytes(r), tsu_slab_free);
+    r = tsu_record_create(self, w.bytes, w.len);
+    return r != NULL ? tsu_record_word(r) : 0;
 }
 
 static inline int64_t tool_value(uint64_t word)
@@ -143,14 +121,14 @@ static inline tsu_status tool_put(tsu_thread *self, tsu_root *root, tool_style s
     if (t.edit.put == 0) return TSU_NOMEM;
     s = tsu_kind_tree.edit(self, root, &key, &t.edit);
     if (s != TSU_OK) {
-        tool_release(self, t.edit.put);
+        tsu_version_destroy(self, t.edit.put);
         return s;
     }
     *had = t.edit.old != 0 ? tool_value(t.edit.old) : -1;
     if (t.edit.verdict == TSU_EDIT_PUT) {
-        if (t.edit.old != 0) tool_retire(self, t.edit.old);
+        if (t.edit.old != 0) (void)tsu_version_retire(self, t.edit.old);
     } else {
-        tool_release(self, t.edit.put);
+        tsu_version_destroy(self, t.edit.put);
     }
     return s;
 }
@@ -167,7 +145,7 @@ static inline tsu_status tool_remove(tsu_thread *self, tsu_root *root, tool_styl
     *had = -1;
     if (t.edit.verdict == TSU_EDIT_REMOVE) {
         *had = tool_value(t.edit.old);
-        tool_retire(self, t.edit.old);
+        (void)tsu_version_retire(self, t.edit.old);
     }
     return s;
 }
@@ -182,10 +160,66 @@ static inline int64_t tool_find(tsu_thread *self, tsu_root *root, tool_style sty
     return word != 0 ? tool_value(word) : -1;
 }
 
+/* --- commits ------------------------------------------------------------------------------ */
+/* Makes `item` the commit's entry for the key. */
+static inline void tool_item(tsu_thread *self, tool_style style, tsu_commit *commit, struct tsu_commit_item *item,
+                             uint32_t id, int64_t value)
+{
+    uint8_t buffer[128];
+
+    memset(item, 0, sizeof *item);
+    item->entry.commit = commit;
+    item->entry.word = tool_record(self, style, id, 0, value);
+    item->mark = tool_key(style, id, 0, buffer).mark;
+    CHECK(item->entry.word != 0);
+    tsu_store_relaxed(&tsu_cell_version(item->entry.word)->header, (uint64_t)(uintptr_t)&item->entry | TSU_HEADER_ENTRY);
+}
+
+static inline tsu_status tool_install(tsu_thread *self, tsu_root *root, tool_style style, struct tsu_commit_item *item,
+                                      uint32_t id, tsu_install_outcome *outcome, tsu_commit **other)
+{
+    uint8_t buffer[128];
+    tsu_key key = tool_key(style, id, 0, buffer);
+
+    return tsu_kind_tree.install(self, root, &key, &item->entry, outcome, other);
+}
+
+/* What the owner does once its commit is committed, or aborted. False: a version was dropped by somebody. */
+static inline bool tool_settle(tsu_thread *self, struct tsu_commit_item *item, uint64_t ts)
+{
+    (void)tsu_version_retire(self, tsu_entry_freeze(&item->entry));
+    return tsu_version_settle(item->entry.word, ts);
+}
+
+static inline void tool_undo(tsu_thread *self, tsu_root *root, tool_style style, struct tsu_commit_item *item, uint32_t id)
+{
+    uint8_t buffer[128];
+    tsu_key key = tool_key(style, id, 0, buffer);
+
+    tsu_kind_tree.restore(self, root, &key, &item->entry);
+    tsu_version_retire_aborted(self, item->entry.word);
+}
+
+/* --- whole trees --------------------------------------------------------------------------- */
+static inline tsu_root *tool_make(tsu_thread *self)
+{
+    tsu_root *root = NULL;
+
+    CHECK(tsu_kind_tree.create(self, 1, &root) == TSU_OK);
+    return root;
+}
+
+static inline void tool_expect_sound(tsu_thread *self, tsu_root *root)
+{
+    const char *fault = tsu_kind_tree.verify(self, root);
+
+    EXPECT_STR(fault != NULL ? fault : "sound", "sound");
+}
+
 static inline void tool_destroy(tsu_thread *self, tsu_root *root)
 {
     tsu_ebr_drain(self);
-    while (!tsu_kind_tree.reap(self, root, 1000, tool_release)) { }
+    while (!tsu_kind_tree.reap(self, root, 1000, tsu_version_destroy)) { }
     tsu_ebr_drain(self);
 }
 

@@ -1,10 +1,7 @@
 /* ebr_test.c: what is retired outlives whoever may see it, and no longer. */
-#include <pthread.h>
 #include <semaphore.h>
 
-#include "mem/ebr.h"
-#include "mem/slab.h"
-#include "testing/harness.h"
+#include "testing/threads.h"
 
 static int freed;
 
@@ -16,18 +13,9 @@ static void count_free(tsu_thread *self, void *memory, size_t bytes)
     __atomic_fetch_add(&freed, 1, __ATOMIC_SEQ_CST);
 }
 
-static tsu_thread *setup(void)
-{
-    static bool opened;
-
-    if (!opened) EXPECT_EQ(tsu_ebr_init(), TSU_OK);
-    opened = true;
-    return tsu_thread_self();
-}
-
 static struct { sem_t pinned, leave; } other;
 
-static void *pin_and_wait(void *unused)
+static void pin_and_wait(void *unused)
 {
     tsu_thread *self = tsu_thread_self();
 
@@ -36,19 +24,18 @@ static void *pin_and_wait(void *unused)
     sem_post(&other.pinned);
     sem_wait(&other.leave);
     tsu_unpin(self);
-    return NULL;
 }
 
 TEST(what_is_retired_outlives_a_pin_from_before)
 {
-    tsu_thread *self = setup();
-    pthread_t   t;
-    int         i;
+    tsu_thread    *self = threads_setup();
+    tsu_env_thread t;
+    int            i;
 
     freed = 0;
     sem_init(&other.pinned, 0, 0);
     sem_init(&other.leave, 0, 0);
-    pthread_create(&t, NULL, pin_and_wait, NULL);
+    REQUIRE(tsu_env_thread_start(&t, pin_and_wait, NULL));
     sem_wait(&other.pinned);
     tsu_pin(self);
     tsu_retire(self, NULL, 100, count_free);
@@ -56,7 +43,7 @@ TEST(what_is_retired_outlives_a_pin_from_before)
     for (i = 0; i < 100; i++) tsu_ebr_collect(self, SIZE_MAX);
     EXPECT_EQ(freed, 0);
     sem_post(&other.leave);
-    pthread_join(t, NULL);
+    tsu_env_thread_join(&t);
     tsu_ebr_collect(self, SIZE_MAX);
     tsu_ebr_collect(self, SIZE_MAX);
     EXPECT_EQ(freed, 1);
@@ -64,7 +51,7 @@ TEST(what_is_retired_outlives_a_pin_from_before)
 
 TEST(what_is_retired_is_freed_three_epochs_later_and_not_before)
 {
-    tsu_thread *self = setup();
+    tsu_thread *self = threads_setup();
     uint64_t    epoch;
 
     freed = 0;
@@ -81,7 +68,7 @@ TEST(what_is_retired_is_freed_three_epochs_later_and_not_before)
 
 TEST(pins_nest_and_only_the_outermost_counts)
 {
-    tsu_thread *self = setup();
+    tsu_thread *self = threads_setup();
 
     tsu_pin(self);
     tsu_pin(self);
@@ -93,7 +80,7 @@ TEST(pins_nest_and_only_the_outermost_counts)
 
 TEST(a_budget_bounds_what_one_collection_frees)
 {
-    tsu_thread *self = setup();
+    tsu_thread *self = threads_setup();
     int         i;
 
     tsu_ebr_drain(self);
@@ -107,7 +94,7 @@ TEST(a_budget_bounds_what_one_collection_frees)
     EXPECT_EQ(freed, 1000);
 }
 
-static void *come_and_go(void *unused)
+static void come_and_go(void *unused)
 {
     tsu_thread *self = tsu_thread_self();
     void       *piece;
@@ -118,37 +105,28 @@ static void *come_and_go(void *unused)
     tsu_retire(self, piece, 40, tsu_slab_free);
     tsu_retire(self, NULL, 1, count_free);
     tsu_unpin(self);
-    return NULL;
 }
 
 TEST(ten_thousand_threads_come_and_go_and_leave_nothing)
 {
     enum { AT_ONCE = 4 };
-    tsu_thread   *self = setup();
+    tsu_thread   *self = threads_setup();
     long          rounds = tsu_test_rounds(10000 / AT_ONCE), i;
-    pthread_t     t[AT_ONCE];
     tsu_ebr_stats stats;
-    int           k;
 
     tsu_ebr_drain(self);
     freed = 0;
-    for (i = 0; i < rounds; i++) {
-        for (k = 0; k < AT_ONCE; k++) pthread_create(&t[k], NULL, come_and_go, NULL);
-        for (k = 0; k < AT_ONCE; k++) pthread_join(t[k], NULL);
-    }
-    tsu_ebr_drain(self);
+    for (i = 0; i < rounds; i++) threads_run(AT_ONCE, come_and_go, NULL, 0);
+    EXPECT_EQ(threads_live(), 0);
     tsu_ebr_stats_get(&stats);
     EXPECT_EQ(freed, rounds * AT_ONCE);
     EXPECT(stats.threads <= AT_ONCE + 2);
     EXPECT_EQ(stats.bytes_waiting, 0);
-#ifdef TSU_DEBUG
-    EXPECT_EQ(tsu_load_relaxed(&tsu_slab_live), 0);
-#endif
 }
 
 TEST(stamps_of_two_threads_never_meet)
 {
-    tsu_thread *self = setup();
+    tsu_thread *self = threads_setup();
     uint64_t    mine = tsu_stamp(self);
 
     EXPECT_EQ(mine & 7, 0);
@@ -156,12 +134,6 @@ TEST(stamps_of_two_threads_never_meet)
     EXPECT_EQ(mine >> 52, (uint64_t)self->index + 1);
 }
 
-TEST(in_the_end_all_memory_has_gone_back)
-{
-    tsu_ebr_drain(setup());
-    tsu_ebr_deinit();
-    EXPECT_EQ(tsu_env_bytes_mapped(), 0);
-    EXPECT_EQ(tsu_env_bytes_allocated(), 0);
-}
+TEST(in_the_end_all_memory_has_gone_back) { threads_expect_nothing_left(); }
 
 TEST_MAIN

@@ -1,17 +1,5 @@
 /* slab_test.c: pieces of every size, by one thread and by many; pages come and go. */
-#include <pthread.h>
-
-#include "mem/slab.h"
-#include "testing/harness.h"
-
-static tsu_thread *setup(void)
-{
-    static bool opened;
-
-    if (!opened) EXPECT_EQ(tsu_ebr_init(), TSU_OK);
-    opened = true;
-    return tsu_thread_self();
-}
+#include "testing/threads.h"
 
 TEST(a_piece_is_as_large_as_asked_and_not_much_larger)
 {
@@ -30,7 +18,7 @@ TEST(a_piece_is_as_large_as_asked_and_not_much_larger)
 
 TEST(pieces_of_multiples_of_64_bytes_are_aligned_and_none_overlap)
 {
-    tsu_thread *self = setup();
+    tsu_thread *self = threads_setup();
     enum { COUNT = 300 };
     unsigned char *piece[COUNT];
     size_t         n;
@@ -53,7 +41,7 @@ TEST(pieces_of_multiples_of_64_bytes_are_aligned_and_none_overlap)
 
 TEST(pages_go_back_when_all_their_pieces_are_free)
 {
-    tsu_thread    *self = setup();
+    tsu_thread    *self = threads_setup();
     enum { COUNT = 800000 };
     void         **piece = malloc(COUNT * sizeof *piece);
     tsu_slab_stats before, full, after;
@@ -76,10 +64,10 @@ TEST(pages_go_back_when_all_their_pieces_are_free)
 static struct { uint64_t slot[RING]; size_t bytes[RING]; } ring;
 static long moves;
 
-static void *exchange(void *arg)
+static void exchange(void *arg)
 {
     tsu_thread *self = tsu_thread_self();
-    uint64_t    rng = (uint64_t)(uintptr_t)arg;
+    uint64_t    rng = *(uint64_t *)arg;
     long        i;
 
     for (i = 0; i < moves; i++) {
@@ -93,33 +81,24 @@ static void *exchange(void *arg)
         if (old[0] != (unsigned char)at || old[n - 1] != (unsigned char)at) TSU_TEST_FAILED("a piece was written to by somebody else");
         tsu_slab_free(self, old, n);
     }
-    return NULL;
 }
 
 TEST(threads_free_what_others_allocated)
 {
-    tsu_thread *self = setup();
+    tsu_thread *self = threads_setup();
     uint64_t    rng = tsu_test_seed();
-    pthread_t   t[4];
+    uint64_t    seeds[4];
     int         i, round;
 
     moves = tsu_test_rounds(60000);
     for (round = 0; round < 3; round++) {
-        for (i = 0; i < 4; i++) pthread_create(&t[i], NULL, exchange, (void *)(uintptr_t)(tsu_rand(&rng) | 1));
-        for (i = 0; i < 4; i++) pthread_join(t[i], NULL);
+        for (i = 0; i < 4; i++) seeds[i] = tsu_rand(&rng);
+        threads_run(4, exchange, seeds, sizeof seeds[0]);
     }
     for (i = 0; i < RING; i++) tsu_slab_free(self, (void *)(uintptr_t)ring.slot[i], 8 + 8 * (size_t)(i % 40));
-#ifdef TSU_DEBUG
-    EXPECT_EQ(tsu_load_relaxed(&tsu_slab_live), 0);
-#endif
+    EXPECT_EQ(threads_live(), 0);
 }
 
-TEST(in_the_end_all_memory_has_gone_back)
-{
-    tsu_ebr_drain(setup());
-    tsu_ebr_deinit();
-    EXPECT_EQ(tsu_env_bytes_mapped(), 0);
-    EXPECT_EQ(tsu_env_bytes_allocated(), 0);
-}
+TEST(in_the_end_all_memory_has_gone_back) { threads_expect_nothing_left(); }
 
 TEST_MAIN

@@ -57,6 +57,20 @@ uint64_t tsu_cell_resolve_slow(uint64_t word)
     return 0;
 }
 
+/* What is put into `under` never looks like what was there before, so that a helper who read that comes too late (a version
+ * that somebody left there and that is not in the cell any more may be freed, and its place taken by another). Empty words are
+ * stamps. Versions have, beside the pointer, a number that goes on from the word before or, if a writer put them there once the
+ * entry was installed, this bit. */
+#define UNDER_WRITTEN (UINT64_C(1) << 63)
+#define UNDER_NUMBER  (UINT64_C(0x7fff) << 48)
+
+static inline uint64_t under_next(uint64_t under, uint64_t version)
+{
+    uint64_t number = (under & TSU_CELL_KIND) == TSU_CELL_EMPTY ? under << 45 : under + (UINT64_C(1) << 48);
+
+    return tsu_cell_bare(version) | (number & UNDER_NUMBER);
+}
+
 /* Asks decide about an absent key. */
 tsu_cell_outcome tsu_cell_edit_absent(tsu_thread *self, tsu_edit *edit)
 {
@@ -141,7 +155,7 @@ tsu_cell_outcome tsu_cell_edit_slow(tsu_thread *self, tsu_word *cell, uint64_t s
                 return TSU_CELL_BLOCKED;
             }
             tsu_edit_header(edit, current);
-            next = edit->put | (p.entry == NULL ? aux : 0);
+            next = edit->put | (p.entry == NULL ? aux : UNDER_WRITTEN);
         } else if (edit->verdict == TSU_EDIT_REMOVE && current != 0) {
             next = p.entry == NULL && gone != 0 ? gone : tsu_stamp(self);
         } else {
@@ -167,8 +181,10 @@ tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t 
         if (!PLANTED(10) && commit_tag(entry->commit) != TSU_COMMIT_PENDING) return TSU_INSTALL_STOP;
         if (cell != NULL && ((c & TSU_CELL_FROZEN) || !tsu_cell_holds_version(c))) return TSU_INSTALL_MOVED;
         if (cell != NULL && seen != 0 && tsu_cell_bare(c) != tsu_cell_bare(seen)) return TSU_INSTALL_MOVED;
+        /* Step 4 is a CAS to something new even if `under` says the same already: it stops those who read `under` before
+         * and then something else in the cell that has gone since. */
         if (cell == NULL) {
-            if (under != 0 && (under & TSU_CELL_KIND) == TSU_CELL_EMPTY) return TSU_INSTALL_VACANT;
+            if (PLANTED(13) && under != 0 && (under & TSU_CELL_KIND) == TSU_CELL_EMPTY) return TSU_INSTALL_VACANT;
             if (tsu_cas(&entry->under, &under, tsu_stamp(self))) return TSU_INSTALL_VACANT;
             return TSU_INSTALL_MOVED;
         }
@@ -194,8 +210,10 @@ tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t 
 
             return tsu_cas(&entry->commit->state, &pending, TSU_COMMIT_ABORTED) ? TSU_INSTALL_EXISTS : TSU_INSTALL_STOP;
         }
-        if (under != tsu_cell_bare(c) && !tsu_cas(&entry->under, &under, tsu_cell_bare(c))) return TSU_INSTALL_MOVED;
-        under = tsu_cell_bare(c);
+        uint64_t next = under_next(under, c);
+
+        if (!tsu_cas(&entry->under, &under, next)) return TSU_INSTALL_MOVED;
+        under = next;
         if (tsu_cas(cell, &c, entry->word | aux)) return TSU_INSTALL_DONE;
     }
 }

@@ -5,7 +5,7 @@
  *
  * Invariants  C1-C5 of ARCHITECTURE.md
  * Threads     everything here is called pinned, and by any thread.
- * Checked by  version_test.c, specs/Commit.tla, make race
+ * Checked by  version_test.c, version_entry_test.c, specs/Commit.tla, make race
  */
 #ifndef TSU_MEM_VERSION_H
 #define TSU_MEM_VERSION_H
@@ -74,7 +74,7 @@ struct tsu_commit;
 typedef struct tsu_entry {
     struct tsu_commit *commit;     /* fixed */
     uint64_t           word;       /* fixed: cell word (kind, pointer) of the new version */
-    tsu_word           under;      /* a cell: what readers see while the commit is pending */
+    tsu_word           under;      /* a cell: what readers see while the commit is pending: version.c */
 } tsu_entry;
 
 typedef struct tsu_commit {

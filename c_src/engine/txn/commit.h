@@ -7,7 +7,7 @@
  * Invariants  C1-C5 of ARCHITECTURE.md
  * Ownership   versions of a commit are the commit's until it is COMMITTED, then the table's.
  * Threads     help: any, pinned. All else: the owner.
- * Checked by  commit_test.c, specs/Commit.tla, stress_engine.c
+ * Checked by  commit_test.c, commit_race_test.c, specs/Commit.tla, stress_engine.c
  */
 #ifndef TSU_TXN_COMMIT_H
 #define TSU_TXN_COMMIT_H
