@@ -750,15 +750,20 @@ void tsu_step(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t le
     uint64_t             word;
     tsu_key              k;
 
-    if (from != NULL) tsu_table_key(&k, table->kind, from, len);
     if (table->kind->next == NULL) {
+        if (from != NULL) tsu_table_key(&k, table->kind, from, len);
         *present = false;
         table->kind->walk(self, c->root, from != NULL ? &k : NULL, direction, SIZE_MAX, step_visit, &s, &done);
         *found = s.found;
         return;
     }
+    k.bytes = from;
+    k.len = len;
     word = table->kind->next(self, c->root, from != NULL ? &k : NULL, present);
-    if (from != NULL && !*present) *present = is_ghost(self, table, &k);
+    if (from != NULL && !*present) {
+        tsu_table_key(&k, table->kind, from, len);
+        *present = is_ghost(self, table, &k);
+    }
     *found = tsu_cell_holds_version(word) && (from == NULL || *present);
     if (*found) show(word, fn, ctx);
 }

@@ -7,33 +7,36 @@
 typedef struct step_view {
     tsu_reply_list r;
     uint32_t       keypos;
-    bool           with_objects;
     ERL_NIF_TERM   key;            /* 0: not seen yet */
 } step_view;
 
-static bool step_show(void *ctx, const uint8_t *object)
+static bool step_show_key(void *ctx, const uint8_t *object)
 {
     step_view     *v = ctx;
-    const uint8_t *p;
     size_t         len;
+    const uint8_t *p = tsu_object_key(object, v->keypos, &len);
 
-    if (!v->with_objects || v->r.count == 0) {
-        /* The newest object's: in an ordered_set the stored key, which need not be the one asked for. */
-        p = tsu_object_key(object, v->keypos, &len);
-        v->key = tsu_nif_decode_term(v->r.env, &p);
-        if (v->key == 0) v->r.failed = true;
-        if (v->key == 0 || !v->with_objects) return false;
-    }
-    return tsu_reply_list_add(&v->r, object);
+    /* The newest object's: in an ordered_set the stored key, which need not be the one asked for. */
+    v->key = tsu_nif_decode_term(v->r.env, &p);
+    if (TSU_UNLIKELY(v->key == 0)) v->r.failed = true;
+    return false;
+}
+
+static bool step_show_all(void *ctx, const uint8_t *object)
+{
+    step_view *v = ctx;
+
+    if (v->key == 0) step_show_key(v, object);
+    return !v->r.failed && tsu_reply_list_add(&v->r, object);
 }
 
 /* From the end of the table (from 0), or from a key. */
-static ERL_NIF_TERM step(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool from, tsu_direction direction,
-                         bool with_objects)
+static inline __attribute__((always_inline)) ERL_NIF_TERM
+step(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool from, tsu_direction direction, bool with_objects)
 {
     tsu_call    c;
     tsu_key_arg key;
-    step_view   v = { .r = tsu_reply_list_begin(env), .with_objects = with_objects };
+    step_view   v = { .r = tsu_reply_list_begin(env) };
     tsu_status  s = TSU_OK;
     bool        found = false, present = true, ordered;
 
@@ -45,8 +48,8 @@ static ERL_NIF_TERM step(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool from, t
     if (!ordered) direction = TSU_FORWARD;
     if (s == TSU_OK && from) s = tsu_key_read(&key, env, argv[1]);
     if (s == TSU_OK) {
-        tsu_step(c.self, c.table, from ? key.w.bytes : NULL, from ? key.w.len : 0, direction, step_show, &v,
-                 &found, &present);
+        tsu_step(c.self, c.table, from ? key.w.bytes : NULL, from ? key.w.len : 0, direction,
+                 with_objects ? step_show_all : step_show_key, &v, &found, &present);
         if (from) tsu_key_done(&key);
         if (from && !ordered && !present) s = TSU_BADARG;
     }

@@ -45,6 +45,7 @@ typedef struct tsu_thread {
     struct tsu_heap  *heap;
     void             *scratch;          /* hints of the structures: bptree.c */
     uint64_t          scratch_word[6];
+    uint64_t          scratch_run[32];  /* hashorder.c's */
     /* fixed, or guarded by the registry */
     struct tsu_thread *next;
     tsu_word          taken;

@@ -37,6 +37,9 @@ static void bytes_sub(tsu_root *root, size_t bytes, bool growing)
 
 size_t tsu_hash_bytes(tsu_root *root) { return sizeof *root + tsu_load_relaxed(&root->bytes); }
 
+/* Before a line is retired: whoever finds the era unchanged while pinned may still use what it remembers of the table. */
+static void era_end(tsu_thread *self, tsu_root *root) { tsu_store_seq(&root->era, tsu_stamp(self)); }
+
 /* --- directories ------------------------------------------------------------------------ */
 static void piece_free(tsu_thread *self, void *memory, size_t bytes) { tsu_slab_free(self, memory, bytes); }
 
@@ -90,6 +93,7 @@ tsu_status tsu_hash_create(tsu_thread *self, uint32_t keypos, tsu_root **out)
     if (root == NULL) return TSU_NOMEM;
     memset(root, 0, sizeof *root);
     root->keypos = keypos;
+    tsu_store_relaxed(&root->era, tsu_stamp(self));
     hash_root_first(root)->segment_count = 1;
     tsu_store_relaxed(&hash_root_first(root)->segment[0], (uint64_t)(uintptr_t)&root->line);
     tsu_store_release(&root->dir, (uint64_t)(uintptr_t)hash_root_first(root));
@@ -248,6 +252,7 @@ static void sides_retire(tsu_thread *self, tsu_root *root, struct hash_line *lin
 
         w = tsu_load_acquire(&side->slot[HASH_SIDE_SLOTS - 1]);
         bytes_sub(root, sizeof *side, growing);
+        era_end(self, root);
         tsu_retire(self, side, sizeof *side, piece_free);
     }
 }
@@ -268,6 +273,7 @@ static void dir_replace(tsu_thread *self, tsu_root *root, struct hash_dir *dir, 
 
         if (segment == HASH_SEGMENT_GONE || segment == 0 || dir_is_first(root, dir)) continue;
         bytes_sub(root, bytes, growing);
+        era_end(self, root);
         tsu_retire(self, (void *)(uintptr_t)segment, bytes, piece_free);
     }
     if (dir_is_first(root, dir)) return;
@@ -291,6 +297,7 @@ static void segment_gone(tsu_thread *self, tsu_root *root, struct hash_dir *dir,
     }
     if (!tsu_cas(at, &segment, HASH_SEGMENT_GONE)) return;
     bytes_sub(root, segment_bytes(dir), growing);
+    era_end(self, root);
     tsu_retire(self, (void *)(uintptr_t)segment, segment_bytes(dir), piece_free);
 }
 

@@ -46,6 +46,7 @@ struct tsu_root {
     tsu_word bytes;
     tsu_word spared;           /* freed while growing, not yet taken off `bytes`: it must not shrink then */
     tsu_word sampled;          /* keys whose hash ends in 0000 */
+    tsu_word era;              /* a stamp: of this root, and since the last line was retired: hashorder.c */
     /* a table begins with a directory of one bucket that needs no memory of its own */
     _Alignas(8) unsigned char first[sizeof(struct hash_dir) + sizeof(tsu_word)];
     _Alignas(64) struct hash_line line;
@@ -129,6 +130,28 @@ static inline bool hash_slots_enter(struct hash_slots *s, uint64_t word)
 static inline uint64_t hash_inserting_word(uint64_t ctl)
 {
     return (ctl & TSU_CELL_POINTER) | (ctl & CTL_GROUP ? TSU_CELL_GROUP : TSU_CELL_RECORD);
+}
+
+/* memcmp(a, b, len) == 0, without a call for what keys mostly are. */
+static inline bool hash_bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    if (len > 16) return memcmp(a, b, len) == 0;
+    if (len >= 8) return tsu_hash_read8(a) == tsu_hash_read8(b) && tsu_hash_read8(a + len - 8) == tsu_hash_read8(b + len - 8);
+    if (len >= 4) return tsu_hash_read4(a) == tsu_hash_read4(b) && tsu_hash_read4(a + len - 4) == tsu_hash_read4(b + len - 4);
+    return a[0] == b[0] && a[len >> 1] == b[len >> 1] && a[len - 1] == b[len - 1];
+}
+
+static inline bool hash_key_is(uint64_t word, uint32_t keypos, const tsu_key *key)
+{
+    const uint8_t *object = tsu_version_object(word), *k;
+    size_t         len;
+
+    /* the first element of a short object begins at its third byte; no encoding is a prefix of another (K2), so that its
+     * length need not be found out */
+    if (TSU_LIKELY(keypos == 1 && object[1] < 0x80 && (object[0] & TSU_OBJECT_ARITY) != TSU_OBJECT_ARITY))
+        return key->len <= object[1] - 2u && hash_bytes_equal(object + 2, key->bytes, key->len);
+    k = tsu_object_key(object, keypos, &len);
+    return len == key->len && hash_bytes_equal(k, key->bytes, len);
 }
 
 /* --- hashdir.c ---------------------------------------------------------------------------- */

@@ -43,6 +43,7 @@ static int tie_compare(const tsu_root *root, const struct place *a, uint64_t b_w
 
 /* The bucket that holds a hash, as it is now. */
 struct bucket {
+    struct hash_dir  *dir;
     struct hash_line *line;
     uint64_t          ctl, low, high;
     uint32_t          window;
@@ -58,6 +59,7 @@ static struct bucket bucket_of(const tsu_root *root, uint64_t hash)
         if (b.line == NULL) continue;
         b.ctl = tsu_load_acquire(&b.line->ctl);
         if ((b.ctl & CTL_STATE) == CTL_FORWARD) continue;
+        b.dir = dir;
         hash_dir_interval(dir, hash, &b.low, &b.high);
         b.window = hash_window(dir->level);
         return b;
@@ -69,27 +71,39 @@ static inline uint64_t known_bits(const struct bucket *b, uint64_t hash)
     return hash & ~(UINT64_MAX >> 1 >> (b->window + 15));
 }
 
+/* What bucket and tag tell of the hash. */
+static inline uint64_t slot_hash(const struct bucket *b, uint64_t word)
+{
+    return b->low | (word & TSU_CELL_AUX) >> b->window;
+}
+
+/* `word`, whose `hash` ties, is after the place; the other thing to know is whether it is there. */
+static bool is_after(const tsu_root *root, const struct place *from, uint64_t word, bool *present)
+{
+    if (from->key == NULL) return tie_compare(root, from, word) < 0;
+    if (!hash_key_is(word, root->keypos, from->key)) return tie_compare(root, from, word) < 0;
+    if (present != NULL) *present = (tsu_cell_resolve(word) & TSU_CELL_KIND) != TSU_CELL_EMPTY;
+    return false;
+}
+
 /* Keeps `word` if it is after `from` and before the best so far. */
 static inline void consider(const tsu_root *root, const struct place *from, struct place *best, uint64_t word,
                             uint64_t hash, bool *present)
 {
-    int c;
+    bool take = hash > from->hash && hash < best->hash;
 
-    if (hash < from->hash) return;
-    if (hash == from->hash) {
-        c = tie_compare(root, from, word);
-        if (c == 0 && present != NULL) *present = (tsu_cell_resolve(word) & TSU_CELL_KIND) != TSU_CELL_EMPTY;
-        if (c >= 0) return;
-    }
-    if (best->word != 0 && (hash > best->hash || (hash == best->hash && tie_compare(root, best, word) <= 0))) return;
-    best->word = word;
-    best->hash = hash;
+    if (TSU_UNLIKELY(hash == from->hash && is_after(root, from, word, present)))
+        take = hash < best->hash || (hash == best->hash && tie_compare(root, best, word) > 0);
+    else if (TSU_UNLIKELY(hash == best->hash))
+        take = hash > from->hash && tie_compare(root, best, word) > 0;
+    best->word = take ? word : best->word;
+    best->hash = take ? hash : best->hash;
 }
 
 /* The first version in the bucket after `from`, committed or not; word 0: there is none. */
 static struct place bucket_next(const tsu_root *root, const struct bucket *b, const struct place *from, bool *present)
 {
-    struct place      best = {0, 0, NULL, 0};
+    struct place      best = {UINT64_MAX, 0, NULL, 0};
     struct hash_slots s = hash_slots_begin(b->line);
     bool              more = true;
 
@@ -106,8 +120,7 @@ static struct place bucket_next(const tsu_root *root, const struct bucket *b, co
         if (hash_slots_enter(&s, w)) continue;
         more = hash_slots_next(&s);
         if (tsu_cell_holds_version(w))
-            consider(root, from, &best, w & (TSU_CELL_POINTER | TSU_CELL_KIND), b->low | (w & TSU_CELL_AUX) >> b->window,
-                     present);
+            consider(root, from, &best, w & (TSU_CELL_POINTER | TSU_CELL_KIND), slot_hash(b, w), present);
     }
     return best;
 }
@@ -119,59 +132,215 @@ static struct place bucket_enter(const tsu_root *root, uint64_t hash, struct buc
     return (struct place){known_bits(b, hash), 0, NULL, hash};
 }
 
-/* The records of a bucket, before they are looked at one after another. */
-static void bucket_fetch(const struct bucket *b)
+/* The same bucket, or whatever holds the place by now. */
+static void bucket_again(const tsu_root *root, struct place *at, struct bucket *b)
 {
-    uint32_t i;
+    uint64_t hash = at->floor;
 
-    for (i = 0; i < HASH_HEAD_SLOTS; i++) {
-        uint64_t w = tsu_load_relaxed(&b->line->slot[i]);
+    if (at->word != 0) {
+        size_t         len;
+        const uint8_t *k = tsu_version_key(at->word, root->keypos, &len);
 
-        if ((w & TSU_CELL_KIND) != TSU_CELL_EMPTY) __builtin_prefetch(tsu_cell_version(w));
+        hash = tsu_hashtab_mark(k, len);
+    } else if (at->key != NULL) {
+        hash = at->key->mark;
     }
+    *b = bucket_of(root, hash);
+    at->hash = known_bits(b, hash);
+}
+
+/* --- a bucket in order ------------------------------------------------------------------ */
+/* The slots of one bucket in the order of their keys: good while ctl is what it was (H5), for it takes an insertion to bring
+ * a key into a slot, and that has changed ctl for good before (H2). Words are read anew at each step, for commits to be
+ * seen as a whole (C1). */
+#define RUN_SLOTS 19u             /* of the line and four side lines */
+
+struct run {
+    struct hash_line *line, *ahead;        /* ahead: the line that comes next, to be fetched; or NULL */
+    uint64_t          ctl, high;
+    uint64_t          index, count;
+    tsu_word         *slot[RUN_SLOTS];
+};
+
+static struct hash_line *line_ahead(const struct bucket *b)
+{
+    uint64_t segment, i = hash_index(b->high, b->dir->level) + 1;
+
+    if (b->high == UINT64_MAX) return NULL;
+    segment = tsu_load_acquire(&b->dir->segment[i >> HASH_SEGMENT_SHIFT]);
+    if (segment == 0 || segment == HASH_SEGMENT_GONE) return NULL;
+    return (struct hash_line *)(uintptr_t)segment + (i & (HASH_SEGMENT_LINES - 1));
+}
+
+/* What in the bucket is after `from`. False: this bucket is not for a run. */
+static bool run_begin(struct run *r, const tsu_root *root, const struct bucket *b, const struct place *from, bool *present)
+{
+    struct hash_slots s = hash_slots_begin(b->line);
+    uint64_t          hash[RUN_SLOTS], word[RUN_SLOTS];
+    uint32_t          i, count = 0;
+    bool              more = true;
+
+    if ((b->ctl & CTL_STATE) == CTL_INSERTING) return false;
+    while (more) {
+        tsu_word *slot = s.slot;
+        uint64_t  w = tsu_load_acquire(slot), h;
+
+        if (hash_slots_enter(&s, w)) continue;
+        more = hash_slots_next(&s);
+        if (!tsu_cell_holds_version(w)) continue;
+        h = slot_hash(b, w);
+        if (h < from->hash || (h == from->hash && !is_after(root, from, w, present))) continue;
+        if (count == RUN_SLOTS) return false;
+        __builtin_prefetch(tsu_cell_version(w));
+        for (i = count++; i > 0 && h <= hash[i - 1]; i--) {
+            if (h == hash[i - 1] && tie_compare(root, &(struct place){.word = word[i - 1]}, w) < 0) break;
+            hash[i] = hash[i - 1];
+            word[i] = word[i - 1];
+            r->slot[i] = r->slot[i - 1];
+        }
+        hash[i] = h;
+        word[i] = w;
+        r->slot[i] = slot;
+    }
+    r->line = b->line;
+    r->ctl = b->ctl;
+    r->high = b->high;
+    r->index = 0;
+    r->count = count;
+    r->ahead = line_ahead(b);
+    if (r->ahead != NULL) __builtin_prefetch(r->ahead);
+    return true;
+}
+
+/* *raw is the next cell word that leads to a committed version, *word the version's; 0: there is none. False: the bucket has
+ * changed, and neither counts. */
+static inline bool run_next(struct run *r, uint64_t *raw, uint64_t *word)
+{
+    *word = 0;
+    while (r->index < r->count && *word == 0) {
+        uint64_t w = tsu_load_acquire(r->slot[r->index]);
+
+        if ((w & TSU_CELL_KIND) == TSU_CELL_OTHER) return false;
+        if (r->ahead != NULL && r->index < HASH_HEAD_SLOTS) {
+            uint64_t ahead = tsu_load_relaxed(&r->ahead->slot[r->index]);
+
+            if ((ahead & TSU_CELL_KIND) != TSU_CELL_EMPTY) __builtin_prefetch(tsu_cell_version(ahead));
+        }
+        r->index++;
+        *raw = w;
+        *word = tsu_cell_resolve(w);
+    }
+    /* what has come into a slot since came after a change of ctl, which now shows */
+    return PLANTED(14) || tsu_load_acquire(&r->line->ctl) == r->ctl;      /* H5 */
 }
 
 void tsu_hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                    size_t budget, tsu_visit_fn visit, void *ctx, bool *done)
 {
     struct bucket b;
+    struct run    r;
     struct place  at = bucket_enter(root, from != NULL ? from->mark : 0, &b);
+    bool          run;
 
     (void)self;
-    at.key = from;
     (void)direction;                 /* a hash table has one order: ets says so too */
+    at.key = from;
     *done = false;
-    bucket_fetch(&b);
+    run = run_begin(&r, root, &b, &at, NULL);
     for (; budget > 0; budget--) {
-        struct place next = bucket_next(root, &b, &at, NULL);
-        uint64_t     word;
+        uint64_t raw = 0, word;
 
-        if (next.word == 0) {
+        if (run) {
+            if (!run_next(&r, &raw, &word)) {
+                bucket_again(root, &at, &b);
+                run = false;         /* the rest of this bucket one by one, for there may be many changes */
+                continue;
+            }
+            if (word != 0) at = (struct place){.hash = slot_hash(&b, raw), .word = raw & (TSU_CELL_POINTER | TSU_CELL_KIND)};
+        } else {
+            struct place next = bucket_next(root, &b, &at, NULL);
+
+            raw = next.word;
+            word = tsu_cell_resolve(raw);
+            if (raw != 0) at = next;
+        }
+        if (word != 0) {
+            if (!visit(ctx, word)) return;
+        } else if (raw == 0 || run) {
             if (b.high == UINT64_MAX) {
                 *done = true;
                 return;
             }
             at = bucket_enter(root, b.high + 1, &b);
-            bucket_fetch(&b);
-            continue;
+            run = run_begin(&r, root, &b, &at, NULL);
         }
-        word = tsu_cell_resolve(next.word);
-        if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY && !visit(ctx, word)) return;
-        at = next;
     }
+}
+
+/* --- next ------------------------------------------------------------------------------- */
+/* Where this thread was last, in its scratch words: who asks for what comes after the last answer needs no search. The
+ * lines are there as long as the root's era is what it was (H5): it ends before a line is retired, and we are pinned. */
+struct trail {
+    uint64_t   era;
+    uint64_t   hash;       /* of the last answer, as far as it was known */
+    tsu_word  *cell;       /* the last answer's, the one before run.index, or NULL: there is no run */
+    struct run run;
+};
+_Static_assert(sizeof(struct trail) <= sizeof(((tsu_thread *)NULL)->scratch_run), "one fits");
+
+/* Goes on along the trail. False: it is lost. */
+static bool trail_next(struct trail *t, const tsu_root *root, uint64_t *word)
+{
+    struct bucket b;
+    struct place  at;
+    uint64_t      raw;
+
+    for (;;) {
+        if (!run_next(&t->run, &raw, word)) return false;
+        if (*word != 0) {
+            t->cell = t->run.slot[t->run.index - 1];
+            return true;
+        }
+        if (t->run.high == UINT64_MAX) return true;
+        at = bucket_enter(root, t->run.high + 1, &b);
+        if (!run_begin(&t->run, root, &b, &at, NULL)) return false;
+    }
+}
+
+/* The last answer's cell still has the key, committed. A bucket that has moved may have been left with versions that are
+ * freed by now: ctl comes first. Seen unchanged while pinned, it vouches for all that the slots hold until we unpin. */
+static inline bool trail_has(const struct trail *t, const tsu_root *root, const tsu_key *key)
+{
+    uint64_t w;
+
+    if (t->cell == NULL || tsu_load_acquire(&t->run.line->ctl) != t->run.ctl) return false;
+    w = tsu_load_acquire(t->cell);
+    return tsu_cell_holds_version(w) && hash_key_is(w, root->keypos, key) && tsu_cell_resolve(w) != 0;
 }
 
 uint64_t tsu_hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present)
 {
+    struct trail *t = (struct trail *)(void *)self->scratch_run;
+    uint64_t      era = tsu_load_acquire(&root->era), word;
+    bool          known = from != NULL && t->era == era;
     struct bucket b;
-    struct place  at = bucket_enter(root, from != NULL ? from->mark : 0, &b);
+    struct place  at;
+    tsu_key       key = {0};
 
-    (void)self;
-    at.key = from;
+    if (TSU_LIKELY(known && trail_has(t, root, from))) {
+        *present = true;
+        if (TSU_LIKELY(trail_next(t, root, &word))) return word;
+    }
+    if (from != NULL) key = (tsu_key){from->bytes, from->len, tsu_hashtab_mark(from->bytes, from->len), false};
+    at = bucket_enter(root, key.mark, &b);
+    if (from != NULL) at.key = &key;
     *present = false;
+    t->era = era;
+    t->cell = NULL;
+    if (known && t->hash == at.hash && run_begin(&t->run, root, &b, &at, present) && trail_next(t, root, &word)) return word;
+    t->cell = NULL;
     for (;;) {
         struct place next = bucket_next(root, &b, &at, at.key != NULL ? present : NULL);
-        uint64_t     word;
 
         if (next.word == 0) {
             if (b.high == UINT64_MAX) return 0;
@@ -179,7 +348,8 @@ uint64_t tsu_hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bo
             continue;
         }
         word = tsu_cell_resolve(next.word);
-        if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY) return word;
+        t->hash = next.hash;
+        if (word != 0) return word;
         at = next;
     }
 }

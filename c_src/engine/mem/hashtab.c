@@ -6,28 +6,6 @@
 
 uint64_t tsu_hash_seed = UINT64_C(0x7473756e616d69);
 
-/* memcmp(a, b, len) == 0, without a call for what keys mostly are. */
-static inline bool bytes_equal(const uint8_t *a, const uint8_t *b, size_t len)
-{
-    if (len > 16) return memcmp(a, b, len) == 0;
-    if (len >= 8) return tsu_hash_read8(a) == tsu_hash_read8(b) && tsu_hash_read8(a + len - 8) == tsu_hash_read8(b + len - 8);
-    if (len >= 4) return tsu_hash_read4(a) == tsu_hash_read4(b) && tsu_hash_read4(a + len - 4) == tsu_hash_read4(b + len - 4);
-    return a[0] == b[0] && a[len >> 1] == b[len >> 1] && a[len - 1] == b[len - 1];
-}
-
-static inline bool key_is(uint64_t word, uint32_t keypos, const tsu_key *key)
-{
-    const uint8_t *object = tsu_version_object(word), *k;
-    size_t         len;
-
-    /* the first element of a short object begins at its third byte; no encoding is a prefix of another (K2), so that its
-     * length need not be found out */
-    if (TSU_LIKELY(keypos == 1 && object[1] < 0x80 && (object[0] & TSU_OBJECT_ARITY) != TSU_OBJECT_ARITY))
-        return key->len <= object[1] - 2u && bytes_equal(object + 2, key->bytes, key->len);
-    k = tsu_object_key(object, keypos, &len);
-    return len == key->len && bytes_equal(k, key->bytes, len);
-}
-
 /* Finishes an announced insertion. Any thread, any time, any number of them. */
 void tsu_hash_complete(tsu_thread *self, struct tsu_root *root, const struct hash_dir *dir,
                        struct hash_line *line, uint64_t ctl)
@@ -108,7 +86,7 @@ static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
         if (line == NULL) continue;
         ctl = tsu_load_acquire(&line->ctl);
         if ((ctl & CTL_STATE) == CTL_FORWARD) continue;
-        if (TSU_UNLIKELY((ctl & CTL_STATE) == CTL_INSERTING) && key_is(hash_inserting_word(ctl), root->keypos, key))
+        if (TSU_UNLIKELY((ctl & CTL_STATE) == CTL_INSERTING) && hash_key_is(hash_inserting_word(ctl), root->keypos, key))
             return tsu_cell_resolve(hash_inserting_word(ctl));
         tag = hash_tag(key->mark, dir->level);
         slot = line->slot;
@@ -119,7 +97,7 @@ static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
             for (; matches != 0; matches &= matches - 1) {
                 uint64_t found = tsu_load_acquire(slot + __builtin_ctz(matches));
 
-                if (tsu_cell_holds_version(found) && key_is(found, root->keypos, key)) return tsu_cell_resolve(found);
+                if (tsu_cell_holds_version(found) && hash_key_is(found, root->keypos, key)) return tsu_cell_resolve(found);
             }
             if (TSU_LIKELY((w & TSU_CELL_KIND) != TSU_CELL_OTHER)) return 0;
             slot = ((const struct hash_side *)tsu_cell_version(w))->slot;
@@ -172,7 +150,7 @@ static inline void line_search(tsu_root *root, const tsu_key *key, struct target
             tsu_word *at = slot + __builtin_ctz(matches);
 
             w = tsu_load_acquire(at);
-            if (!tsu_cell_holds_version(w) || !key_is(w, root->keypos, key)) continue;
+            if (!tsu_cell_holds_version(w) || !hash_key_is(w, root->keypos, key)) continue;
             t->cell = at;
             t->seen = w;
             return;

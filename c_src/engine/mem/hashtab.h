@@ -20,10 +20,15 @@
  * slot gets its FROZEN bit (H3), all who help then fill the same words into the same fresh slots, and ctl becomes FORWARD. A segment whose
  * buckets have all moved is given back. Shrinking is the same with two buckets into one.
  *
+ * A traversal takes a bucket's slots in the order of (hash, key), and each thread remembers where it was: while ctl and era
+ * (H5) are what they were, the next step needs neither search nor hash.
+ *
  * Invariants  H1  a key has at most one slot in its bucket.
  *             H2  only an announced insertion fills an empty slot, and one at a time is announced in a bucket.
  *             H3  what a frozen bucket holds does not change.
  *             H4  tag and position of a slot agree with the hash of its key.
+ *             H5  while ctl is IDLE with one stamp, a slot holds versions of one key, or none, and no key comes to the
+ *                 bucket; while the root's era is the same, none of its lines has been retired.
  * Source      Litwin, Linear hashing (1980); the line is that of DLHT (arXiv 2406.09986) with another protocol.
  * Checked by  hashtab_test.c, stress_engine.c, make race
  */

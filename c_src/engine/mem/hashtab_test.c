@@ -256,6 +256,158 @@ static void walk_while(int64_t way)
 TEST(a_walk_keeps_its_order_and_misses_nothing_while_the_table_grows) { walk_while(1); }
 TEST(a_walk_keeps_its_order_and_misses_nothing_while_the_table_shrinks) { walk_while(-1); }
 
+/* --- from key to key ------------------------------------------------------------------ */
+/* Answers the key after *at (at->len 0: the first), which goes into *at; -1: there is none. */
+static int64_t step(tsu_thread *self, tsu_root *root, object_bytes *at, bool *present)
+{
+    tsu_key        from = {at->bytes, at->len, 0, false};
+    size_t         len;
+    const uint8_t *k;
+    int64_t        id = -1;
+    uint64_t       w;
+    int            variant;
+
+    tsu_pin(self);
+    w = tsu_kind_hash.next(self, root, at->len != 0 ? &from : NULL, present);
+    if (w != 0) {
+        id = object_key_of(tsu_version_object(w), &variant);
+        k = tsu_version_key(w, 1, &len);
+        memcpy(at->bytes, k, len);
+        at->len = len;
+    }
+    tsu_unpin(self);
+    return id;
+}
+
+/* What a thread remembers of its last step changes no answer: tables of all sizes, two of them in turn, and a new one
+ * now and then where an old one was. */
+TEST(next_answers_the_same_with_and_without_a_trail)
+{
+    tsu_thread  *self = setup();
+    tsu_root    *root[2] = {make(self), make(self)};
+    object_bytes at[2] = {{{0}, 0}, {{0}, 0}};
+    uint64_t     rng = tsu_test_seed(), kept[sizeof self->scratch_run / 8];
+    long         many = tsu_test_rounds(TSU_TEST_SANITIZED ? 100000 : 400000), n;
+    int          wrong = 0;
+    int64_t      size = 100;
+
+    alike_find();
+    for (n = 0; n < many; n++) {
+        int          i = (int)(tsu_rand_below(&rng, 20) == 0), dice = (int)tsu_rand_below(&rng, 100);
+        int64_t      id = (int64_t)tsu_rand_below(&rng, (uint64_t)size), with, without;
+        object_bytes before = at[i];
+        bool         present, present_without;
+
+        if (n % 5000 == 0) size = (int64_t)1 << tsu_rand_below(&rng, 14);
+        if (dice < 20) {
+            change(self, root[i], dice < 5 ? alike[id % ALIKE] : id, n, tsu_rand_below(&rng, 3) == 0);
+        } else if (dice < 40 && at[i].len != 0) {
+            int64_t here = 0;
+
+            if (tsu_term_int64(at[i].bytes, &here)) change(self, root[i], here, n, dice == 20);
+        }
+        if (dice % 8 == 0) tsu_ebr_drain(self);            /* what the trail leads to is freed, if it can be */
+        with = step(self, root[i], &at[i], &present);
+        memcpy(kept, self->scratch_run, sizeof kept);
+        memset(self->scratch_run, 0, sizeof kept);
+        without = step(self, root[i], &before, &present_without);
+        memcpy(self->scratch_run, kept, sizeof kept);
+        wrong += with != without || present != present_without;
+        if (with < 0) at[i].len = 0;
+        if (dice == 99 && tsu_rand_below(&rng, 100) == 0) {
+            tsu_ebr_drain(self);
+            while (!tsu_kind_hash.reap(self, root[i], 100, tsu_version_destroy)) {}
+            root[i] = make(self);
+        }
+    }
+    EXPECT_EQ(wrong, 0);
+    tsu_ebr_drain(self);
+    while (!tsu_kind_hash.reap(self, root[0], 100, tsu_version_destroy)) {}
+    destroy(self, root[1]);
+}
+
+/* Threads that change the table while others go through it. */
+#define STEADY 2000
+static tsu_root *shared;
+static tsu_word  stop;
+
+static void steady_write(void *arg)
+{
+    tsu_thread *self = tsu_thread_self();
+    uint64_t    rng = tsu_test_seed() + (uint64_t)(uintptr_t)arg;
+    int64_t     at = 0, way = 1;
+
+    while (tsu_load_acquire(&stop) == 0) {
+        at += way;
+        if (at >= 8000) way = -1;
+        if (at <= 0) way = 1;
+        change(self, shared, STEADY + (int64_t)(uintptr_t)arg * 10000 + at, 0, way < 0);
+        change(self, shared, (int64_t)tsu_rand_below(&rng, STEADY), 0, false);
+    }
+}
+
+static void steady_read(void *arg)
+{
+    tsu_thread *self = tsu_thread_self();
+    long        rounds = tsu_test_rounds(TSU_TEST_SANITIZED ? 30 : 100), r;
+    int64_t     order[STEADY], ids[64];
+    int         wrong = 0, lost = 0;
+
+    for (r = 0; r < rounds; r++) {
+        object_bytes at = {{0}, 0};
+        visited      v = {ids, 0, 1, {{0}, 0}};
+        int64_t      id;
+        int          n = 0;
+        bool         done = false, present;
+
+        while (!done) {
+            if (arg == NULL) {
+                id = step(self, shared, &at, &present);
+                done = id < 0;
+            } else {
+                tsu_key from = {at.bytes, at.len, tsu_hashtab_mark(at.bytes, at.len), false};
+
+                v.count = 0;
+                v.stop_after = (size_t)r % 20 + 1;
+                tsu_pin(self);
+                tsu_kind_hash.walk(self, shared, at.len != 0 ? &from : NULL, TSU_FORWARD, SIZE_MAX, visit, &v, &done);
+                tsu_unpin(self);
+                at = v.last;
+            }
+            if (arg == NULL) ids[0] = id;
+            for (size_t i = 0; i < (arg == NULL ? !done : v.count); i++) {
+                if (ids[i] >= STEADY) continue;
+                if (n == STEADY) wrong++;
+                else if (r == 0) order[n++] = ids[i];
+                else wrong += order[n++] != ids[i];
+            }
+        }
+        lost += n != STEADY;
+    }
+    EXPECT_EQ(wrong, 0);
+    EXPECT_EQ(lost, 0);
+}
+
+TEST(threads_go_through_a_table_that_others_change_and_meet_what_stays_once_and_in_order)
+{
+    tsu_thread    *self = setup();
+    tsu_env_thread writers[2], readers[2];
+    uintptr_t      i;
+
+    shared = make(self);
+    tsu_store_release(&stop, 0);
+    for (i = 0; i < STEADY; i++) change(self, shared, (int64_t)i, 0, false);
+    for (i = 0; i < 2; i++) {
+        CHECK(tsu_env_thread_start(&writers[i], steady_write, (void *)i));
+        CHECK(tsu_env_thread_start(&readers[i], steady_read, (void *)i));
+    }
+    for (i = 0; i < 2; i++) tsu_env_thread_join(&readers[i]);
+    tsu_store_release(&stop, 1);
+    for (i = 0; i < 2; i++) tsu_env_thread_join(&writers[i]);
+    expect_sound(self, shared);
+    destroy(self, shared);
+}
+
 #ifdef TSU_DEBUG
 TEST(a_move_that_stops_for_want_of_memory_loses_and_doubles_nothing)
 {

@@ -85,7 +85,8 @@ typedef struct tsu_kind {
     void (*walk)(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                  size_t budget, tsu_visit_fn visit, void *ctx, bool *done);
 
-    /* The first committed version after `from` (NULL: of all), or 0; *present: `from` is there. NULL: walk does as well. */
+    /* The first committed version after `from` (NULL: of all), or 0; *present: `from` is there. from->mark
+     * need not be known. NULL: walk does as well. */
     uint64_t (*next)(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present);
 
     /* ets' slot/2: hash tables: bucket `index`; ordered: the index-th version. *past: 0 inside, 1 at the very

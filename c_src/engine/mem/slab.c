@@ -234,7 +234,7 @@ static struct page *pool_get(void)
         pool.warm_bytes -= PAGE_BYTES;
     } else if (pool.cold_count > 0 || chunk_add()) {
         p = (struct page *)(void *)pool.cold_stack[--pool.cold_count];
-        hungry = pool.cold_count < CHUNK_PAGES && wants_chunk();
+        hungry = pool.cold_count < CHUNK_PAGES / 4 && wants_chunk();
     }
     if (p != NULL) tsu_count_add(&pool.held_bytes, PAGE_BYTES);
     tsu_store_relaxed(&pool.pooled_bytes, pool.warm_bytes);
