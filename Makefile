@@ -171,7 +171,7 @@ $(foreach t,$(TEST_SRC) $(STRESS_SRC) $(FUZZ_SRC),$(eval $(call test_rule,$(t)))
 
 # ---- what people call ----------------------------------------------------------------------------
 
-.PHONY: demo test check coverage race fuzz specs bench fresh tidy clean package-test
+.PHONY: demo test check coverage race fuzz specs bench slices fresh tidy clean package-test
 .PHONY: list-tests list-stress list-fuzz list-engine-objects engine-objects
 
 demo:              ## install what is missing, build, and show tsunami beside ets on real data
@@ -197,6 +197,9 @@ specs:             ## model-check specs/ (SPEC=Word: only what has it in its lin
 
 bench:             ## measure against ets (BENCH='pattern ...': only these)
 	@tools/bench.sh $(BENCH)
+
+slices: all        ## calls that hold a scheduler for more than 1 ms (SLICES='pattern ...' or --selftest)
+	@bench/slices.sh $(SLICES)
 
 fresh:             ## the README's commands on fresh Debian 12 and 13 systems
 	@tools/fresh.sh

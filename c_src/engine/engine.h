@@ -45,6 +45,15 @@ typedef bool (*tsu_object_fn)(void *ctx, const uint8_t *object);
 /* Shows the key's objects, the newest first: a list built by consing has the order of insertion. */
 void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn,
                 void *ctx);
+/* The same in parts, with unpinning in between. Begins with {0}; fn stops a part by false, and what it was shown last counts as
+ * shown. OK: all objects have been shown, which the key had at one moment. AGAIN: call again. GONE: the key has changed
+ * since the first part, and what was shown is of no use: begin anew. */
+typedef struct tsu_part {
+    uint64_t    stamp;          /* of what is being shown; 0: not begun */
+    const void *next;
+} tsu_part;
+tsu_status tsu_lookup_part(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_part *part,
+                           tsu_object_fn fn, void *ctx);
 bool tsu_member(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len);
 
 tsu_status tsu_insert(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len);
@@ -57,6 +66,11 @@ tsu_status tsu_delete_object(tsu_thread *self, tsu_table *table, const uint8_t *
 /* As delete, and shows what was removed. */
 tsu_status tsu_take(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn,
                     void *ctx);
+/* The same, but a key with more objects than that stays (*more), and is for tsu_take_part. */
+tsu_status tsu_take_few(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, uint64_t objects_max, bool *more,
+                        tsu_object_fn fn, void *ctx);
+/* Removes the key if it still has what tsu_lookup_part has shown to the end; else GONE. */
+tsu_status tsu_take_part(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, const tsu_part *part);
 
 /* Read, compute, write as one step (set and ordered_set). `fn` is shown the object (NULL: absent) and answers KEEP, FAIL, REMOVE, or
  * PUT with *out and *out_len set to an object with the same key, its handles owned once more: they become

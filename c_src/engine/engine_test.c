@@ -629,6 +629,117 @@ TEST(slots_of_a_hash_table_show_every_object_once)
     free(times);
 }
 
+TEST(a_long_batch_under_one_key_is_all_in_or_not_at_all_after_any_step)
+{
+    tsu_thread *self = setup();
+    ground      before = ground_now(self);
+    int         type, existing, steps;
+
+    for (type = TSU_BAG; type <= TSU_DUPLICATE_BAG; type++)
+        for (existing = 0; existing <= 30; existing = existing * 9 + 1)
+            for (steps = 0;; steps++) {
+                tsu_table *t;
+                tsu_batch *b;
+                tsu_status s = TSU_AGAIN;
+                uint64_t   full = type == TSU_BAG ? 120 : 200 + (uint64_t)existing;
+                int        i;
+
+                pin(self);
+                REQUIRE(tsu_table_create(self, (tsu_table_type)type, 1, &t) == TSU_OK);
+                for (i = 0; i < existing; i++) {
+                    object_bytes o = object_make(1, 0, i);
+
+                    EXPECT_EQ(tsu_insert(self, t, o.bytes, o.len), TSU_OK);
+                }
+                REQUIRE(tsu_batch_create(self, t, false, &b) == TSU_OK);
+                for (i = 0; i < 200; i++) {
+                    object_bytes o = object_make(1, 0, i % 120);
+
+                    EXPECT_EQ(tsu_batch_add(self, b, o.bytes, o.len), TSU_OK);
+                }
+                for (i = 0; i < steps && s == TSU_AGAIN; i++) s = tsu_batch_run(self, b, 9);
+                tsu_unpin(self);
+                tsu_batch_destroy(self, b);
+                tsu_engine_sync(self);
+                EXPECT(tsu_table_count(t) == full || (s == TSU_AGAIN && tsu_table_count(t) == (uint64_t)existing));
+                expect_exact(self, t);
+                tsu_table_destroy(self, t);
+                if (s != TSU_AGAIN) break;
+            }
+    expect_ground(self, before);
+}
+
+struct some { int shown, limit; };
+
+static bool show_some(void *ctx, const uint8_t *object)
+{
+    struct some *s = ctx;
+
+    (void)object;
+    return ++s->shown % s->limit != 0;
+}
+
+TEST(a_lookup_in_parts_shows_a_key_as_it_was_at_one_moment)
+{
+    tsu_thread  *self = setup();
+    ground       before = ground_now(self);
+    object_bytes key = object_key(1, 0), o;
+    struct some  some = {0, 50};
+    tsu_part     part = {0, NULL};
+    tsu_table   *t;
+    tsu_status   s = TSU_AGAIN;
+    int          i, parts;
+
+    pin(self);
+    REQUIRE(tsu_table_create(self, TSU_DUPLICATE_BAG, 1, &t) == TSU_OK);
+    EXPECT_EQ(tsu_lookup_part(self, t, key.bytes, key.len, &part, show_some, &some), TSU_OK);
+    EXPECT_EQ(some.shown, 0);
+    for (i = 0; i < 500; i++) {
+        o = object_make(1, 0, i % 7);
+        EXPECT_EQ(tsu_insert(self, t, o.bytes, o.len), TSU_OK);
+    }
+    for (parts = 0; s == TSU_AGAIN; parts++) {
+        s = tsu_lookup_part(self, t, key.bytes, key.len, &part, show_some, &some);
+        tsu_unpin(self);
+        tsu_engine_sync(self);
+        pin(self);
+    }
+    EXPECT_EQ(s, TSU_OK);
+    EXPECT_EQ(some.shown, 500);
+    EXPECT_EQ(parts, 10);
+    part = (tsu_part){0, NULL};
+    EXPECT_EQ(tsu_lookup_part(self, t, key.bytes, key.len, &part, show_some, &some), TSU_AGAIN);
+    EXPECT_EQ(tsu_delete_object(self, t, o.bytes, o.len), TSU_OK);
+    EXPECT_EQ(tsu_lookup_part(self, t, key.bytes, key.len, &part, show_some, &some), TSU_GONE);
+    EXPECT_EQ(tsu_take_part(self, t, key.bytes, key.len, &part), TSU_GONE);
+    EXPECT(tsu_table_count(t) > 0);
+    part = (tsu_part){0, NULL};
+    EXPECT_EQ(tsu_lookup_part(self, t, key.bytes, key.len, &part, show_some, &some), TSU_AGAIN);
+    EXPECT_EQ(tsu_take_part(self, t, key.bytes, key.len, &part), TSU_OK);
+    EXPECT_EQ(tsu_table_count(t), 0);
+    tsu_unpin(self);
+    tsu_table_destroy(self, t);
+    expect_ground(self, before);
+}
+
+/* A thread that is late has seen the entry, then the key with a version that has gone since: it must not put that under the
+ * entry when others have found the key absent in between. */
+TEST(an_entry_of_an_absent_key_is_marked_anew_by_each_who_finds_it_absent)
+{
+    tsu_thread *self = setup();
+    tsu_commit  commit = {{0}, false}, *other = NULL;
+    tsu_entry   entry = {.commit = &commit};
+    uint64_t    seen;
+
+    tsu_store_relaxed(&commit.state, TSU_COMMIT_PENDING);
+    pin(self);
+    EXPECT_EQ(tsu_cell_install(self, NULL, 0, 0, 0, &entry, 0, &other), TSU_INSTALL_VACANT);
+    seen = tsu_load_acquire(&entry.under);
+    EXPECT_EQ(tsu_cell_install(self, NULL, 0, 0, 0, &entry, seen, &other), TSU_INSTALL_VACANT);
+    EXPECT(tsu_load_acquire(&entry.under) != seen);
+    tsu_unpin(self);
+}
+
 TEST(a_duplicate_bag_with_very_many_objects_under_one_key_is_freed)
 {
     tsu_thread *self = setup();

@@ -97,6 +97,7 @@ static void batches_run(tsu_thread *self)
             tsu_pin(self);
             over = tsu_batch_finish(self, b, STEP_PIECES);
             tsu_unpin(self);
+            if (!over) tsu_env_yield();
         } while (!over);
         done_one();
     }

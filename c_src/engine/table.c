@@ -160,6 +160,35 @@ void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t l
     if (tsu_cell_holds_version(word)) show(word, fn, ctx);
 }
 
+static uint64_t word_stamp(uint64_t word)
+{
+    return (word & TSU_CELL_KIND) == TSU_CELL_GROUP ? ((const tsu_group *)tsu_cell_version(word))->stamp : 0;
+}
+
+/* While the key has the same group, all of its records are there: a part may go on from one of them. */
+tsu_status tsu_lookup_part(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_part *part,
+                           tsu_object_fn fn, void *ctx)
+{
+    const tsu_record *r = part->next;
+    uint64_t          word;
+    tsu_key           k;
+
+    tsu_table_key(&k, table->kind, key, len);
+    word = table->kind->find(self, tsu_table_contents(table)->root, &k);
+    if (part->stamp != 0 && part->stamp != word_stamp(word)) return TSU_GONE;
+    if (word_stamp(word) == 0) {
+        if (tsu_cell_holds_version(word)) show(word, fn, ctx);
+        return TSU_OK;
+    }
+    if (part->stamp == 0) r = tsu_version_newest(word);
+    part->stamp = word_stamp(word);
+    for (; r != NULL; r = part->next) {
+        part->next = tsu_record_older(r);
+        if (!fn(ctx, r->object) && part->next != NULL) return TSU_AGAIN;
+    }
+    return TSU_OK;
+}
+
 bool tsu_member(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len)
 {
     tsu_key k;
@@ -169,8 +198,6 @@ bool tsu_member(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t l
 }
 
 /* --- editing --------------------------------------------------------------------------------- */
-static int64_t handle_weight(const uint8_t *object) { return (object[0] & TSU_OBJECT_HANDLES) != 0; }
-
 /* Runs an edit, helping commits that are in the way. */
 static tsu_status edit_key(tsu_thread *self, struct tsu_contents *c, const tsu_key *key, tsu_edit *edit)
 {
@@ -216,7 +243,7 @@ uint64_t tsu_bag_append(tsu_thread *self, uint64_t current, tsu_record *newest, 
         records += tsu_version_bytes(current);
         if ((current & TSU_CELL_KIND) == TSU_CELL_GROUP) records -= tsu_slab_round(sizeof(tsu_group));
     }
-    (*group)->newest = newest;
+    tsu_group_newest_set(*group, newest);
     (*group)->object_count = count + tsu_version_count(current);
     (*group)->bytes = records + tsu_slab_round(sizeof(tsu_group));
     (*group)->base = current;
@@ -252,7 +279,7 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
 {
     struct tsu_contents *c = tsu_table_contents(table);
     struct insert        in;
-    int64_t              weight = (int64_t)tsu_slab_round(tsu_record_bytes(len)), handles = handle_weight(object);
+    int64_t              weight = (int64_t)tsu_slab_round(tsu_record_bytes(len)), handles = (object[0] & TSU_OBJECT_HANDLES) != 0;
     size_t               key_len, old_bytes = 0;
     const uint8_t       *key;
     tsu_status           status;
@@ -284,7 +311,7 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
     *inserted = true;
     if (table->type <= TSU_ORDERED_SET) {
         if (in.edit.old != 0) {
-            handles -= handle_weight(tsu_version_object(in.edit.old));
+            handles -= tsu_record_handles(tsu_version_newest(in.edit.old));
             weight -= (int64_t)tsu_version_retire(self, in.edit.old);
             tsu_tally_add(self, c, 0, weight, handles);
             return TSU_OK;
@@ -323,8 +350,8 @@ static int64_t handles_of(uint64_t word)
     const tsu_record *r = tsu_version_newest(word);
     int64_t           n = 0;
 
-    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) return handle_weight(r->object);
-    for (; r != NULL; r = tsu_record_older(r)) n += handle_weight(r->object);
+    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) return tsu_record_handles(r);
+    for (; r != NULL; r = tsu_record_older(r)) n += tsu_record_handles(r);
     return n;
 }
 
@@ -363,16 +390,15 @@ static void ghost_add(tsu_thread *self, tsu_table *table, const uint8_t *key, si
     else if (in.edit.old != 0) (void)tsu_version_retire(self, in.edit.old);
 }
 
-static tsu_status remove_key(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn,
-                             void *ctx)
+static tsu_status remove_key(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_edit *edit,
+                             tsu_object_fn fn, void *ctx)
 {
     struct tsu_contents *c = tsu_table_contents(table);
-    tsu_edit             edit = {.decide = remove_decide, .exact = tsu_table_is_bag(table)};
-    tsu_status           status = edit_run(self, table, c, key, len, &edit);
-    uint64_t             old = edit.old;
+    tsu_status           status = edit_run(self, table, c, key, len, edit);
+    uint64_t             old = edit->old;
     int64_t              count, handles;
 
-    if (status != TSU_OK || edit.verdict != TSU_EDIT_REMOVE) return status;
+    if (status != TSU_OK || edit->verdict != TSU_EDIT_REMOVE) return status;
     if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) ghost_add(self, table, key, len);
     count = (int64_t)tsu_version_count(old);
     /* a group's would have to be counted one by one */
@@ -383,14 +409,63 @@ static tsu_status remove_key(tsu_thread *self, tsu_table *table, const uint8_t *
     return TSU_OK;
 }
 
+struct remove_part {
+    tsu_edit edit;
+    uint64_t stamp;
+};
+
+static tsu_verdict remove_part_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    (void)self;
+    return word_stamp(current) == ((const struct remove_part *)edit)->stamp ? TSU_EDIT_REMOVE : TSU_EDIT_KEEP;
+}
+
+tsu_status tsu_take_part(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, const tsu_part *part)
+{
+    struct remove_part r = {{.decide = remove_part_decide, .exact = tsu_table_is_bag(table)}, part->stamp};
+    tsu_status         status;
+
+    if (part->stamp == 0) return TSU_GONE;
+    status = remove_key(self, table, key, len, &r.edit, NULL, NULL);
+    return status == TSU_OK && r.edit.verdict != TSU_EDIT_REMOVE ? TSU_GONE : status;
+}
+
 tsu_status tsu_delete(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len)
 {
-    return remove_key(self, table, key, len, NULL, NULL);
+    tsu_edit edit = {.decide = remove_decide, .exact = tsu_table_is_bag(table)};
+
+    return remove_key(self, table, key, len, &edit, NULL, NULL);
 }
 
 tsu_status tsu_take(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn, void *ctx)
 {
-    return remove_key(self, table, key, len, fn, ctx);
+    tsu_edit edit = {.decide = remove_decide, .exact = tsu_table_is_bag(table)};
+
+    return remove_key(self, table, key, len, &edit, fn, ctx);
+}
+
+struct remove_few {
+    tsu_edit edit;
+    uint64_t objects_max;
+    bool     more;
+};
+
+static tsu_verdict remove_few_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    struct remove_few *r = (struct remove_few *)edit;
+
+    r->more = tsu_version_count(current) > r->objects_max;
+    return r->more ? TSU_EDIT_KEEP : remove_decide(edit, self, current);
+}
+
+tsu_status tsu_take_few(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, uint64_t objects_max, bool *more,
+                        tsu_object_fn fn, void *ctx)
+{
+    struct remove_few r = {{.decide = remove_few_decide, .exact = tsu_table_is_bag(table)}, objects_max, false};
+    tsu_status        status = remove_key(self, table, key, len, &r.edit, fn, ctx);
+
+    *more = status == TSU_OK && r.more;
+    return status;
 }
 
 struct remove_object {
@@ -417,7 +492,7 @@ static tsu_record *record_copy(tsu_thread *self, const tsu_record *r)
 {
     tsu_record *copy = tsu_record_create(self, r->object, tsu_object_len(r->object));
 
-    if (copy != NULL && handle_weight(copy->object)) tsu_object_retain(copy->object, tsu_codec.retain);
+    if (copy != NULL && tsu_record_handles(copy)) tsu_object_retain(copy->object, tsu_codec.retain);
     return copy;
 }
 
@@ -471,7 +546,7 @@ static tsu_verdict remove_object_decide(tsu_edit *edit, tsu_thread *self, uint64
     }
     if (!copies_make(self, ro, tsu_version_newest(current))) goto nomem;
     if (ro->group == NULL && (ro->group = tsu_group_create(self, NULL, 0, 0)) == NULL) goto nomem;
-    ro->group->newest = ro->copies;
+    tsu_group_newest_set(ro->group, ro->copies);
     ro->group->object_count = all - gone;
     ro->group->bytes = tsu_version_bytes(current) - gone * tsu_record_weight(ro->last);
     edit->put = tsu_group_word(ro->group);
@@ -582,12 +657,12 @@ tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *k
     *verdict = u.edit.verdict;
     if (u.edit.verdict != TSU_EDIT_PUT && u.edit.verdict != TSU_EDIT_REMOVE) return TSU_OK;
     if (u.edit.old != 0) {
-        handles = -handle_weight(tsu_version_object(u.edit.old));
+        handles = -tsu_record_handles(tsu_version_newest(u.edit.old));
         bytes = -(int64_t)tsu_version_retire(self, u.edit.old);
     }
     if (u.edit.verdict == TSU_EDIT_PUT) {
         bytes += (int64_t)tsu_slab_round(tsu_record_bytes(u.len));
-        handles += handle_weight(u.record->object);
+        handles += tsu_record_handles(u.record);
     } else if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) {
         ghost_add(self, table, key, len);
     }

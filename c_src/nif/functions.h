@@ -7,6 +7,7 @@
 #define TSU_NIF_FUNCTIONS_H
 
 #include <erl_nif.h>
+#include <stdbool.h>
 
 #define TSU_NIF(name) ERL_NIF_TERM name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 
@@ -37,6 +38,10 @@ TSU_NIF(tsu_nif_delete_key);
 TSU_NIF(tsu_nif_delete_object);
 TSU_NIF(tsu_nif_delete_all_objects);
 TSU_NIF(tsu_nif_take);
+
+/* nif_long.c: lookup and take, in slices, when the key has more objects than that */
+#define TSU_OBJECTS_AT_ONCE 1000u
+ERL_NIF_TERM tsu_nif_long(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool take);
 
 /* nif_insert.c: one object or many */
 TSU_NIF(tsu_nif_insert);

@@ -116,14 +116,14 @@ static ErlNifFunc functions[] = {
     {"unanchor",            2, tsu_nif_unanchor,           SHORT},  /* one store, seldom a message */
     {"insert",              2, tsu_nif_insert,             YIELDS}, /* 16 objects or 64 steps between looks */
     {"insert_new",          2, tsu_nif_insert_new,         YIELDS}, /* the same */
-    {"lookup",              2, tsu_nif_lookup,             SHORT},  /* one path, and the objects it answers */
+    {"lookup",              2, tsu_nif_lookup,             YIELDS}, /* one path, and up to 1000 objects: then in slices */
     {"lookup_element",      3, tsu_nif_lookup_element,     SHORT},  /* the same */
     {"lookup_element",      4, tsu_nif_lookup_element,     SHORT},
     {"member",              2, tsu_nif_member,             SHORT},  /* one path */
     {"delete",              2, tsu_nif_delete_key,         SHORT},  /* one path */
     {"delete_object",       2, tsu_nif_delete_object,      SHORT},  /* one path, and the objects of the key */
     {"delete_all_objects",  1, tsu_nif_delete_all_objects, SHORT},  /* swaps the root; freed behind */
-    {"take",                2, tsu_nif_take,               SHORT},  /* one path, and the objects it answers */
+    {"take",                2, tsu_nif_take,               YIELDS}, /* as lookup */
     {"update_counter",      3, tsu_nif_update_counter,     SHORT},  /* one path, one object */
     {"update_counter",      4, tsu_nif_update_counter,     SHORT},
     {"update_element",      3, tsu_nif_update_element,     SHORT},  /* one path, one object */

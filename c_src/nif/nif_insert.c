@@ -11,7 +11,8 @@
 
 #define OBJECTS_BETWEEN_LOOKS 16u       /* at the clock */
 #define BYTES_BETWEEN_LOOKS   16384u
-#define STEPS_BETWEEN_LOOKS   64u
+#define STEPS_BETWEEN_LOOKS   128u
+#define READ_BYTES            2048u     /* room for the objects between two looks, as they mostly are */
 
 static ERL_NIF_TERM insert_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
@@ -33,33 +34,56 @@ static ERL_NIF_TERM insert_one(ErlNifEnv *env, tsu_call *c, ERL_NIF_TERM term, b
     return *again ? 0 : tsu_reply_status(env, s);
 }
 
+/* Objects of a list that were encoded, one behind the other, and are not in the batch yet. They are put there together: read
+ * back at once, what was written byte by byte would have to leave the store buffer first, which takes longer than all else. */
+struct encoded {
+    tsu_writer w;
+    size_t     end[OBJECTS_BETWEEN_LOOKS];
+    unsigned   count;
+    uint8_t    buffer[READ_BYTES];
+};
+
+/* OK: all are the batch's, handles too. */
+static tsu_status encoded_add(tsu_thread *self, tsu_batch *batch, struct encoded *e)
+{
+    tsu_status s = TSU_OK;
+    size_t     at = 0;
+
+    for (unsigned i = 0; i < e->count; at = e->end[i++])
+        TRY(s, tsu_batch_add(self, batch, e->w.bytes + at, e->end[i] - at));
+    tsu_writer_give(&e->w);
+    tsu_writer_reset(&e->w);
+    e->count = 0;
+done:
+    return s;
+}
+
 /* Reads objects until the list or the slice ends. OK: the list has ended. AGAIN: *list is what is left. Pinned. */
 static tsu_status batch_read(ErlNifEnv *env, tsu_thread *self, tsu_slices *state, uint32_t keypos,
                              const tsu_slice *slice, ERL_NIF_TERM *list)
 {
-    uint8_t      buffer[TSU_ARGS_BYTES];
-    tsu_writer   w;
-    ERL_NIF_TERM head, tail;
-    tsu_status   s = TSU_OK;
-    uint64_t     count = 0, bytes = 0;
+    struct encoded e;
+    ERL_NIF_TERM   head, tail;
+    tsu_status     s = TSU_OK;
 
-    tsu_writer_init(&w, buffer, sizeof buffer);
+    tsu_writer_init(&e.w, e.buffer, sizeof e.buffer);
+    e.count = 0;
     while (enif_get_list_cell(env, *list, &head, &tail)) {
-        TRY(s, tsu_nif_encode_object(env, head, (int)keypos, &w));
-        TRY(s, tsu_batch_add(self, state->batch, w.bytes, w.len));
-        bytes += w.len;
-        tsu_writer_give(&w);
-        tsu_writer_reset(&w);
+        TRY(s, tsu_nif_encode_object(env, head, (int)keypos, &e.w));
+        e.end[e.count++] = e.w.len;
         *list = tail;
-        if ((++count % OBJECTS_BETWEEN_LOOKS == 0 || bytes >= BYTES_BETWEEN_LOOKS) && tsu_slice_over(slice)) {
+        /* who has handles goes alone: if it cannot be added, they are still the writer's */
+        if (e.count < OBJECTS_BETWEEN_LOOKS && e.w.len < BYTES_BETWEEN_LOOKS && e.w.handle_count == 0) continue;
+        TRY(s, encoded_add(self, state->batch, &e));
+        if (tsu_slice_over(slice)) {
             s = TSU_AGAIN;
             goto done;
         }
-        if (bytes >= BYTES_BETWEEN_LOOKS) bytes = 0;
     }
     if (!enif_is_empty_list(env, *list)) s = TSU_BADARG;
+    else s = encoded_add(self, state->batch, &e);
 done:
-    tsu_writer_deinit(&w);
+    tsu_writer_deinit(&e.w);
     return s;
 }
 

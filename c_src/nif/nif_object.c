@@ -3,6 +3,12 @@
 #include "nif/functions.h"
 #include "nif/reply.h"
 
+/* As many as may be shown in one go. */
+static bool first_objects(void *ctx, const uint8_t *object)
+{
+    return tsu_reply_list_add(ctx, object) && ((tsu_reply_list *)ctx)->count < TSU_OBJECTS_AT_ONCE;
+}
+
 TSU_NIF(tsu_nif_lookup)
 {
     tsu_call       c;
@@ -14,10 +20,11 @@ TSU_NIF(tsu_nif_lookup)
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
     s = tsu_key_read(&key, env, argv[1]);
     if (TSU_LIKELY(s == TSU_OK)) {
-        tsu_lookup(c.self, c.table, key.w.bytes, key.w.len, tsu_reply_list_add, &r);
+        tsu_lookup(c.self, c.table, key.w.bytes, key.w.len, first_objects, &r);
         tsu_key_done(&key);
     }
     tsu_call_end(&c);
+    if (TSU_UNLIKELY(r.count == TSU_OBJECTS_AT_ONCE)) return tsu_nif_long(env, argv, false);
     return TSU_LIKELY(s == TSU_OK) ? tsu_reply_list_end(&r) : tsu_reply_status(env, s);
 }
 
@@ -114,14 +121,16 @@ TSU_NIF(tsu_nif_take)
     tsu_key_arg    key;
     tsu_reply_list r = tsu_reply_list_begin(env);
     tsu_status     s;
+    bool           many = false;
 
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
     s = tsu_key_read(&key, env, argv[1]);
     if (TSU_LIKELY(s == TSU_OK)) {
-        s = tsu_take(c.self, c.table, key.w.bytes, key.w.len, tsu_reply_list_add, &r);
+        s = tsu_take_few(c.self, c.table, key.w.bytes, key.w.len, TSU_OBJECTS_AT_ONCE, &many, tsu_reply_list_add, &r);
         tsu_key_done(&key);
     }
     tsu_call_end(&c);
+    if (many) return tsu_nif_long(env, argv, true);
     if (TSU_LIKELY(s == TSU_OK)) return tsu_reply_list_end(&r);
     return s == TSU_AGAIN ? tsu_nif_again(env, tsu_nif_take, argc, argv) : tsu_reply_status(env, s);
 }

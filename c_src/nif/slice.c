@@ -2,7 +2,8 @@
 
 void tsu_slice_end(ErlNifEnv *env, const tsu_slice *slice)
 {
-    uint64_t percent = (tsu_env_monotonic_ns() - slice->start_ns) / 10000u;
+    /* a slice is all that a process gets: what follows on the same time slice might take as long again */
+    uint64_t percent = (tsu_env_monotonic_ns() - slice->start_ns) / (TSU_SLICE_NS / 100);
 
     if (percent > 0) enif_consume_timeslice(env, percent > 100 ? 100 : (int)percent);
 }

@@ -24,12 +24,12 @@ static void on_committed(tsu_thread *self, tsu_commit_record *r, uint64_t vacant
     __atomic_store_n(&n->vacant, vacant, __ATOMIC_SEQ_CST);
 }
 
-static void batch_item(tsu_thread *self, tsu_commit_record *r, size_t i, int64_t key, int64_t value)
+static void batch_item(tsu_thread *self, tsu_commit_record *r, int64_t key, int64_t value)
 {
-    struct tsu_commit_item *item = &r->items[i];
+    struct tsu_commit_item *item = tsu_commit_add(self, r);
 
-    memset(item, 0, sizeof *item);
-    item->entry.commit = &r->commit;
+    CHECK(item != NULL);
+    item->mark = 0;
     item->entry.word = cells_record(self, key, value);
     tsu_store_relaxed(&tsu_cell_version(item->entry.word)->header, (uint64_t)(uintptr_t)&item->entry | TSU_HEADER_ENTRY);
 }
@@ -38,24 +38,18 @@ static void batch_item(tsu_thread *self, tsu_commit_record *r, size_t i, int64_t
 static TSU_TEST_UNUSED tsu_commit_record *batch_make(tsu_thread *self, uint64_t keys, int64_t value, bool demands_absent,
                                                      notice *n)
 {
-    size_t             count = (size_t)__builtin_popcountll(keys), i = 0;
-    tsu_commit_record *r = tsu_commit_create(kind, &root, 1, demands_absent, false, count);
+    size_t             count = (size_t)__builtin_popcountll(keys);
+    tsu_commit_record *r = tsu_commit_create(self, kind, &root, 1, demands_absent, false, count);
 
     CHECK(r != NULL);
     for (int64_t key = 0; key < 64; key++)
-        if (keys >> key & 1) batch_item(self, r, i++, key, value + key);
+        if (keys >> key & 1) batch_item(self, r, key, value + key);
     r->committed = on_committed;
     r->context = n;
     return r;
 }
 
 static TSU_TEST_UNUSED uint64_t tag(const tsu_commit_record *r) { return tsu_load_seq(&r->commit.state) & TSU_COMMIT_TAG; }
-
-static void record_free(tsu_thread *self, void *memory, size_t bytes)
-{
-    (void)self;
-    tsu_env_free(memory, bytes);
-}
 
 /* What the owner does in the end; `gone` gets what the commit replaced. True: it was committed. */
 static TSU_TEST_UNUSED bool batch_end(tsu_thread *self, tsu_commit_record *r, void (*gone)(int64_t value))
@@ -64,8 +58,8 @@ static TSU_TEST_UNUSED bool batch_end(tsu_thread *self, tsu_commit_record *r, vo
 
     if (committed) EXPECT_EQ(tsu_commit_installed(r), r->count);
     for (size_t i = 0; i < r->count; i++) {
-        tsu_entry *e = &r->items[i].entry;
-        tsu_key    key = tsu_commit_key(r, &r->items[i]);
+        tsu_entry *e = &tsu_commit_item_at(r, i)->entry;
+        tsu_key    key = tsu_commit_key(r, tsu_commit_item_at(r, i));
 
         if (!committed) {
             cells_restore(self, &root, &key, e);
@@ -79,7 +73,7 @@ static TSU_TEST_UNUSED bool batch_end(tsu_thread *self, tsu_commit_record *r, vo
         if (!tsu_version_settle(e->word, tsu_commit_time(&r->commit) >> TSU_COMMIT_TS_SHIFT))
             (void)tsu_version_retire(self, e->word);
     }
-    tsu_retire(self, r, tsu_commit_bytes(r->count), record_free);
+    tsu_commit_retire(self, r);
     return committed;
 }
 

@@ -99,13 +99,14 @@ static tsu_status cells_install(tsu_thread *self, tsu_root *root, const tsu_key 
     }
 }
 
-static void cells_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry)
+static bool cells_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry)
 {
     tsu_word *cell = cells_at(root, key);
     uint64_t  w = tsu_load_acquire(cell);
 
     if (tsu_cell_holds_version(w) && tsu_cell_version(w) == tsu_cell_version(entry->word))
         tsu_cell_restore(self, cell, w, root->aux, 0);
+    return true;
 }
 
 /* As many as it can, one by one. */

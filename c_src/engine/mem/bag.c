@@ -30,8 +30,6 @@ void (*tsu_group_defer)(tsu_thread *self, tsu_group *group);
 
 static size_t record_size(const tsu_record *r) { return tsu_record_bytes(tsu_object_len(r->object)); }
 
-static bool has_handles(const tsu_record *r) { return (r->object[0] & TSU_OBJECT_HANDLES) != 0; }
-
 void tsu_record_discard(tsu_thread *self, tsu_record *record)
 {
     if (record != NULL) tsu_slab_free(self, record, record_size(record));
@@ -40,7 +38,7 @@ void tsu_record_discard(tsu_thread *self, tsu_record *record)
 void tsu_record_destroy(tsu_thread *self, tsu_record *record)
 {
     if (record == NULL) return;
-    if (has_handles(record)) tsu_object_release(record->object, tsu_codec.release);
+    if (tsu_record_handles(record)) tsu_object_release(record->object, tsu_codec.release);
     tsu_slab_free(self, record, record_size(record));
 }
 
@@ -52,10 +50,11 @@ tsu_group *tsu_group_create(tsu_thread *self, tsu_record *newest, uint64_t count
 
     if (g == NULL) return NULL;
     tsu_store_relaxed(&g->version.header, TSU_HEADER_TS);
-    g->newest = newest;
+    tsu_group_newest_set(g, newest);
     g->object_count = count;
     g->bytes = records_bytes + tsu_slab_round(sizeof *g);
     g->base = 0;
+    g->stamp = tsu_stamp(self);
     return g;
 }
 
@@ -63,14 +62,14 @@ void tsu_group_destroy(tsu_thread *self, tsu_group *group) { tsu_slab_free(self,
 
 bool tsu_group_reap(tsu_thread *self, tsu_group *group, size_t budget)
 {
-    while (group->newest != NULL && budget-- > 0) {
-        tsu_record *r = group->newest;
+    tsu_record *r;
 
-        group->newest = tsu_record_older(r);
+    while ((r = tsu_group_newest(group)) != NULL && budget-- > 0) {
+        tsu_group_newest_set(group, tsu_record_older(r));
         /* one that a commit brought and has not settled is the settler's */
         if (tsu_version_drop(tsu_record_word(r))) tsu_record_destroy(self, r);
     }
-    if (group->newest != NULL) return false;
+    if (r != NULL) return false;
     tsu_group_destroy(self, group);
     return true;
 }
@@ -112,7 +111,7 @@ size_t tsu_version_retire(tsu_thread *self, uint64_t word)
     }
     bytes = tsu_slab_round(record_size((tsu_record *)v));
     if (!tsu_version_drop(word)) return bytes;
-    if (TSU_UNLIKELY(has_handles((tsu_record *)v))) {
+    if (TSU_UNLIKELY(tsu_record_handles((tsu_record *)v))) {
         tsu_retire(self, v, bytes, record_free);
         tsu_ebr_weigh(self, tsu_object_held_bytes(((tsu_record *)v)->object));
     } else {
@@ -155,12 +154,12 @@ size_t tsu_version_retire_all(tsu_thread *self, uint64_t word)
     if ((word & TSU_CELL_KIND) != TSU_CELL_GROUP) return tsu_version_retire(self, word);
     bytes = g->bytes;
     if (g->object_count <= GROUP_OBJECTS_AT_ONCE) {
-        (void)tsu_chain_retire(self, g->newest, NULL);
+        (void)tsu_chain_retire(self, tsu_group_newest(g), NULL);
         (void)tsu_version_retire(self, word);
     } else if (tsu_version_drop(word)) {
         tsu_retire(self, g, bytes, group_free_all);
     } else {
-        (void)tsu_chain_retire(self, g->newest, NULL);      /* the node is the settler's */
+        (void)tsu_chain_retire(self, tsu_group_newest(g), NULL);      /* the node is the settler's */
     }
     return bytes;
 }

@@ -47,7 +47,7 @@ static inline uint64_t tsu_version_count(uint64_t word)
 }
 static inline tsu_record *tsu_version_newest(uint64_t word)
 {
-    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) return ((tsu_group *)tsu_cell_version(word))->newest;
+    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) return tsu_group_newest((tsu_group *)tsu_cell_version(word));
     return (tsu_record *)tsu_cell_version(word);
 }
 
@@ -66,6 +66,9 @@ size_t tsu_version_retire_all(tsu_thread *self, uint64_t word);
 void tsu_version_retire_aborted(tsu_thread *self, uint64_t word);
 /* The records of a chain, from `newest` down to but not including `end`. */
 size_t tsu_chain_retire(tsu_thread *self, tsu_record *newest, const tsu_record *end);
+
+/* 1 if the record holds handles, for a table's count of such; 0 if not. */
+static inline int64_t tsu_record_handles(const tsu_record *r) { return (r->object[0] & TSU_OBJECT_HANDLES) != 0; }
 
 /* What a record takes in memory; and a version with all its records. O(1). */
 size_t tsu_record_weight(const tsu_record *record);

@@ -144,8 +144,8 @@ TEST(a_group_knows_its_objects_from_the_newest_to_the_oldest)
     EXPECT_EQ(tsu_load_relaxed(&g->version.header), TSU_HEADER_TS);
     EXPECT_EQ(g->base, 0);
     EXPECT_EQ(tsu_version_count(tsu_group_word(g)), 5);
-    EXPECT(tsu_version_newest(tsu_group_word(g)) == g->newest);
-    for (r = g->newest; r != NULL; r = tsu_record_older(r), want--) {
+    EXPECT(tsu_version_newest(tsu_group_word(g)) == tsu_group_newest(g));
+    for (r = tsu_group_newest(g); r != NULL; r = tsu_record_older(r), want--) {
         EXPECT_EQ(object_value(r->object), want);
         bytes += tsu_record_weight(r);
     }
@@ -214,8 +214,8 @@ TEST(a_retired_version_can_be_read_until_the_last_pin_has_gone)
     tsu_ebr_stats_get(&after);
     EXPECT_EQ(after.bytes_waiting - before.bytes_waiting, bytes);
     EXPECT_EQ(object_value(r->object), 3);
-    EXPECT_EQ(object_value(g->newest->object), 2);
-    EXPECT(tsu_record_older(g->newest) != NULL);
+    EXPECT_EQ(object_value(tsu_group_newest(g)->object), 2);
+    EXPECT(tsu_record_older(tsu_group_newest(g)) != NULL);
     end(live);
 }
 
@@ -224,12 +224,12 @@ TEST(a_groups_node_goes_alone_when_its_objects_stay)
     uint64_t   live = begin();
     tsu_group *old = group_on(3, NULL), *g;
 
-    g = group_on(2, old->newest);            /* shares the three */
+    g = group_on(2, tsu_group_newest(old));            /* shares the three */
     EXPECT_EQ(tsu_version_retire(self, tsu_group_word(old)), tsu_slab_round(sizeof *old));
     tsu_unpin(self);
     tsu_ebr_drain(self);
     tsu_pin(self);
-    EXPECT_EQ(object_value(g->newest->object), 1);
+    EXPECT_EQ(object_value(tsu_group_newest(g)->object), 1);
     EXPECT_EQ(g->object_count, 5);
     tsu_version_destroy(self, tsu_group_word(g));
     end(live);
@@ -239,7 +239,7 @@ TEST(part_of_a_chain_is_retired_up_to_what_stays)
 {
     uint64_t    live = begin();
     tsu_group  *g = group_on(6, NULL);
-    tsu_record *stays = g->newest, *r;
+    tsu_record *stays = tsu_group_newest(g), *r;
     size_t      bytes = 0;
 
     for (int i = 0; i < 4; i++) {
@@ -249,7 +249,7 @@ TEST(part_of_a_chain_is_retired_up_to_what_stays)
     EXPECT_EQ(tsu_chain_retire(self, NULL, NULL), 0);
     EXPECT_EQ(tsu_chain_retire(self, NULL, stays), 0);
     EXPECT_EQ(tsu_chain_retire(self, stays, stays), 0);
-    EXPECT_EQ(tsu_chain_retire(self, g->newest, stays), bytes);
+    EXPECT_EQ(tsu_chain_retire(self, tsu_group_newest(g), stays), bytes);
     tsu_group_destroy(self, g);
     tsu_unpin(self);
     tsu_ebr_drain(self);
@@ -282,7 +282,7 @@ TEST(an_unsettled_version_stays_for_the_settler)
     uint64_t    live = begin();
     tsu_record *r = record(1);
     tsu_group  *g = group_on(2, NULL);
-    tsu_record *newest = g->newest;
+    tsu_record *newest = tsu_group_newest(g);
 
     (void)unsettled(tsu_record_word(r));
     EXPECT_EQ(tsu_version_retire(self, tsu_record_word(r)), tsu_record_weight(r));       /* the table has them back */
@@ -295,7 +295,7 @@ TEST(an_unsettled_version_stays_for_the_settler)
     tsu_pin(self);
     EXPECT_EQ(tag(r), TSU_HEADER_DROPPED);           /* still there */
     EXPECT_EQ(object_value(r->object), 1);
-    EXPECT(g->newest == newest);
+    EXPECT(tsu_group_newest(g) == newest);
     EXPECT(!tsu_version_settle(tsu_record_word(r), 9));
     EXPECT(!tsu_version_settle(tsu_group_word(g), 9));
     EXPECT_EQ(tsu_version_retire(self, tsu_record_word(r)), tsu_record_weight(r));
@@ -370,9 +370,9 @@ TEST(a_group_is_reaped_within_a_budget)
 
     EXPECT(!tsu_group_reap(self, g, 0));
     EXPECT(!tsu_group_reap(self, g, 4));
-    EXPECT_EQ(object_value(g->newest->object), 5);
+    EXPECT_EQ(object_value(tsu_group_newest(g)->object), 5);
     EXPECT(!tsu_group_reap(self, g, 5));
-    EXPECT_EQ(object_value(g->newest->object), 0);
+    EXPECT_EQ(object_value(tsu_group_newest(g)->object), 0);
     EXPECT(tsu_group_reap(self, g, 1));
     g = group_on(3, NULL);
     EXPECT(tsu_group_reap(self, g, 3));

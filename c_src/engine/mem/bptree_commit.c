@@ -28,20 +28,22 @@ static bool restore_once(tsu_kit *kit, const tsu_key *key, tsu_entry *entry)
     }
 }
 
-void tsu_tree_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry)
+bool tsu_tree_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry)
 {
-    for (;;) {
-        tsu_kit kit;
-        bool    done;
+    tsu_kit kit;
+    bool    done;
 
-        tsu_kit_open(&kit, self, root);
-        done = restore_once(&kit, key, entry);
-        tsu_kit_close(&kit);
-        if (done) return;
-        /* Another thread has frozen the leaf and there is no memory to finish its work; it had what it needs
-         * before it began. The version must not stay: its commit is about to be freed. */
-        tsu_env_yield();
-    }
+    tsu_kit_open(&kit, self, root);
+    done = restore_once(&kit, key, entry);
+    tsu_kit_close(&kit);
+    return done;
+}
+
+/* For a late helper: what it has shown has to go before it unpins. Another thread has frozen the leaf, and had what it needs
+ * before it began. */
+static void hide(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry)
+{
+    while (!tsu_tree_restore(self, root, key, entry)) tsu_env_yield();
 }
 
 tsu_status tsu_tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,
@@ -78,7 +80,7 @@ tsu_status tsu_tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key
             /* we may be late, and have shown it again after its commit was put right: hide it (E2) */
             *outcome = TSU_INSTALL_STOP;
             tsu_kit_close(&kit);
-            tsu_tree_restore(self, root, key, entry);
+            hide(self, root, key, entry);
             return TSU_OK;
         }
         if (*outcome != TSU_INSTALL_MOVED) break;
@@ -436,7 +438,7 @@ tsu_status tsu_tree_install_run(tsu_thread *self, tsu_root *root, struct tsu_com
         /* as in tsu_tree_install */
         for (size_t i = 0; i < *installed; i++) {
             key = item_key(root, &items[i]);
-            tsu_tree_restore(self, root, &key, &items[i].entry);
+            hide(self, root, &key, &items[i].entry);
         }
         *installed = 0;
         *outcome = TSU_INSTALL_STOP;

@@ -322,7 +322,7 @@ tsu_status tsu_tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key
                             tsu_install_outcome *outcome, tsu_commit **other);
 tsu_status tsu_tree_install_run(tsu_thread *self, tsu_root *root, struct tsu_commit_item *items, size_t count,
                                 size_t *installed, tsu_install_outcome *outcome, tsu_commit **other);
-void tsu_tree_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry);
+bool tsu_tree_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry);
 
 /* --- bptree_check.c ------------------------------------------------------------------------------ */
 const char *tsu_tree_verify(tsu_thread *self, tsu_root *root);

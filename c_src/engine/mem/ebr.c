@@ -179,10 +179,29 @@ size_t tsu_ebr_collect(tsu_thread *self, size_t budget)
     return limbo_free(self, self, budget);
 }
 
+#define RELAX_PIECES 64
+#define RELAX_NS     100000u
+
+/* False: time is up, and something may be left. */
+static bool limbo_relax(tsu_thread *self)
+{
+    uint64_t start = tsu_env_monotonic_ns();
+
+    while (limbo_free(self, self, RELAX_PIECES) == RELAX_PIECES)
+        if (tsu_env_monotonic_ns() - start > RELAX_NS) return false;
+    return true;
+}
+
+/* Bounded, so that a slice stays short: pieces may be far apart in memory, and give back pages. While something is left
+ * retired_bytes stays, and the next unpin goes on. */
 void tsu_ebr_relax(tsu_thread *self)
 {
-    /* bounded, so that a slice stays short; twice what gathers between two calls, so that it keeps up */
-    tsu_ebr_collect(self, 4096);
+    uint64_t bytes = self->retired_bytes;
+    int      i;
+
+    if (!limbo_relax(self)) return;
+    for (i = 0; i < 3; i++) epoch_advance();
+    self->retired_bytes = limbo_relax(self) ? 0 : bytes;
 }
 
 void tsu_ebr_drain(tsu_thread *self)

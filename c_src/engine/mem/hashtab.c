@@ -292,22 +292,17 @@ static tsu_status hash_install(tsu_thread *self, tsu_root *root, const tsu_key *
     }
 }
 
-static void hash_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry)
+static bool hash_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry)
 {
     for (;;) {
         struct target t;
         uint64_t      w;
 
-        if (target_find(self, root, key, &t) != TSU_OK) {
-            /* The bucket is half moved and there is no memory for the rest. The version must not stay: it is about to be
-             * freed. The VM does not outlive for long that it has no memory. */
-            tsu_env_yield();
-            continue;
-        }
-        if (t.cell == NULL) return;
+        if (target_find(self, root, key, &t) != TSU_OK) return false;
+        if (t.cell == NULL) return true;
         w = tsu_load_acquire(t.cell);
         if (w & TSU_CELL_FROZEN) continue;
-        if (!tsu_cell_holds_version(w) || tsu_cell_version(w) != tsu_cell_version(entry->word)) return;
+        if (!tsu_cell_holds_version(w) || tsu_cell_version(w) != tsu_cell_version(entry->word)) return true;
         tsu_cell_restore(self, t.cell, w, t.tag, 0);
         if (!tsu_cell_holds_version(tsu_load_acquire(t.cell))) tsu_hash_key_removed(self, root, key->mark);
     }

@@ -25,9 +25,6 @@ typedef struct tsu_key {
 struct tsu_commit_item {
     tsu_entry entry;
     uint64_t  mark;              /* of its key */
-    /* the owner's alone */
-    uint32_t  first;             /* exact: the first of the objects with this key */
-    bool      installed;         /* exact */
 };
 
 typedef enum tsu_direction { TSU_FORWARD, TSU_BACKWARD } tsu_direction;
@@ -73,8 +70,9 @@ typedef struct tsu_kind {
      * such need. */
     tsu_status (*reserve)(tsu_thread *self, tsu_root *root, size_t keys, size_t *budget);
 
-    /* Takes an aborted entry's version out of its cell, if it is there: what was under it comes back. */
-    void (*restore)(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry);
+    /* Takes an aborted entry's version out of its cell, if it is there: what was under it comes back. False: where it lies is
+     * being moved, and memory for that is short: it is there still, which readers do not mind, and may not be freed. */
+    bool (*restore)(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry);
 
     /* The word (kind and pointer) in the key's cell as it is, committed or not; kind EMPTY: none. */
     uint64_t (*peek)(tsu_thread *self, tsu_root *root, const tsu_key *key);
@@ -105,7 +103,7 @@ static inline const uint8_t *tsu_version_object(uint64_t word)
 {
     const tsu_version *v = tsu_cell_version(word);
 
-    if (TSU_UNLIKELY((word & TSU_CELL_KIND) == TSU_CELL_GROUP)) v = &((const tsu_group *)v)->newest->version;
+    if (TSU_UNLIKELY((word & TSU_CELL_KIND) == TSU_CELL_GROUP)) v = &tsu_group_newest((const tsu_group *)v)->version;
     return ((const tsu_record *)v)->object;
 }
 

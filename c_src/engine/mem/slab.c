@@ -89,6 +89,7 @@ struct tsu_heap {
     struct page *current[CLASS_COUNT];
     struct page *partial[CLASS_COUNT];
     tsu_word     notified;            /* struct page *: full pages that got a piece back */
+    struct page *told;                /* such pages, taken off it and not yet looked at; the thread's own */
 };
 
 struct chunk {
@@ -245,17 +246,22 @@ static struct page *pool_get(void)
 
 static void pool_put(struct page *p)
 {
+    bool keep;
+
     PIECE_OPEN(p, PAGE_BYTES);
     pool_lock();
     tsu_count_add(&pool.held_bytes, (uint64_t)0 - PAGE_BYTES);
-    if (pool.warm_bytes < POOL_KEEP || pool.warm_bytes < tsu_load_relaxed(&pool.held_bytes) / 16
-        || pool.cold_count == pool.cold_room) {
+    keep = pool.warm_bytes < POOL_KEEP || pool.warm_bytes < tsu_load_relaxed(&pool.held_bytes) / 16;
+    if (!keep) {
+        /* the system takes its time, in which others want pages; there is room for all of them on the stack */
+        tsu_env_mutex_unlock(&pool.mutex);
+        tsu_env_pages_discard(p, PAGE_BYTES);
+        pool_lock();
+        pool.cold_stack[pool.cold_count++] = (char *)p;
+    } else {
         p->next = pool.warm;
         pool.warm = p;
         pool.warm_bytes += PAGE_BYTES;
-    } else {
-        tsu_env_pages_discard(p, PAGE_BYTES);
-        pool.cold_stack[pool.cold_count++] = (char *)p;
     }
     tsu_store_relaxed(&pool.pooled_bytes, pool.warm_bytes);
     tsu_env_mutex_unlock(&pool.mutex);
@@ -355,12 +361,18 @@ static bool page_retire_full(struct page *p)
     return false;
 }
 
+/* Some of them: another thread may have freed a whole table, and to walk the free pieces of all its pages would take
+ * milliseconds. More than one page for each that is used up, so that it keeps up. */
+#define TOLD_AT_ONCE 2
+
 static void notified_take(struct tsu_heap *h)
 {
-    struct page *p = (struct page *)(uintptr_t)tsu_exchange(&h->notified, 0), *next;
+    struct page *p;
+    int          i;
 
-    for (; p != NULL; p = next) {
-        next = p->notified_next;
+    if (h->told == NULL) h->told = (struct page *)(uintptr_t)tsu_exchange(&h->notified, 0);
+    for (i = 0; i < TOLD_AT_ONCE && (p = h->told) != NULL; i++) {
+        h->told = p->notified_next;
         p->armed = false;
         page_collect(p);
         /* what came back may have been used up since: then the page is full again, and waits anew */
@@ -399,7 +411,7 @@ static struct page *page_next(struct tsu_heap *h, uint32_t class)
         }
         h->current[class] = NULL;
     }
-    if (tsu_load_relaxed(&h->notified) != 0) notified_take(h);
+    if (h->told != NULL || tsu_load_relaxed(&h->notified) != 0) notified_take(h);
     p = h->partial[class];
     if (p != NULL) {
         partial_remove(h, p);

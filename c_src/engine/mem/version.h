@@ -47,11 +47,22 @@ typedef struct tsu_record {
  * own headers; the oldest has a header that is not CHAINED. Immutable but for the header. */
 typedef struct tsu_group {
     tsu_version version;
-    tsu_record *newest;
+    tsu_word    newest;            /* tsu_record *: see tsu_group_newest */
     uint64_t    object_count;
     uint64_t    bytes;             /* of the node and all its records */
     uint64_t    base;              /* made by a commit: the cell's word before it (EMPTY: none) */
+    uint64_t    stamp;             /* no other group has had it: tells whether a key is as it was */
 } tsu_group;
+
+/* While a commit is pending its owner may still add to a group of it; others look at the key then, and at nothing else. */
+static inline tsu_record *tsu_group_newest(const tsu_group *g)
+{
+    return (tsu_record *)(uintptr_t)tsu_load_acquire(&g->newest);
+}
+static inline void tsu_group_newest_set(tsu_group *g, const tsu_record *r)
+{
+    tsu_store_release(&g->newest, (uint64_t)(uintptr_t)r);
+}
 
 static inline tsu_version *tsu_cell_version(uint64_t word)
 {

@@ -6,17 +6,28 @@
 #include "txn/commit.h"
 
 #define FETCH_AHEAD    8     /* records are fetched into the cache before they are looked at */
+#define INSTALL_RUN    16    /* entries installed between two looks at the state, and told to others together */
 #define HELP_DEPTH_MAX 8     /* commits in each other's way are in key order: deeper chains are tried again later */
 
-size_t tsu_commit_bytes(size_t count)
+_Static_assert(TSU_COMMIT_PART_ITEMS * sizeof(struct tsu_commit_item) <= TSU_SLAB_BYTES_MAX, "a part comes from the slab");
+
+/* --- memory ---------------------------------------------------------------------------------------- */
+static size_t part_slots(const tsu_commit_record *r)
 {
-    return sizeof(tsu_commit_record) + count * sizeof(struct tsu_commit_item);
+    return (r->room + TSU_COMMIT_PART_ITEMS - 1) >> TSU_COMMIT_PART_SHIFT;
 }
 
-tsu_commit_record *tsu_commit_create(const tsu_kind *kind, tsu_root *root, uint32_t keypos, bool demands_absent,
-                                     bool exact, size_t count)
+static size_t part_bytes(const tsu_commit_record *r, size_t k)
 {
-    tsu_commit_record *r = tsu_env_alloc(tsu_commit_bytes(count));
+    size_t left = r->room - k * TSU_COMMIT_PART_ITEMS;
+
+    return (left < TSU_COMMIT_PART_ITEMS ? left : TSU_COMMIT_PART_ITEMS) * sizeof(struct tsu_commit_item);
+}
+
+tsu_commit_record *tsu_commit_create(tsu_thread *self, const tsu_kind *kind, tsu_root *root, uint32_t keypos,
+                                     bool demands_absent, bool exact, size_t room)
+{
+    tsu_commit_record *r = tsu_slab_alloc(self, sizeof *r);
 
     if (r == NULL) return NULL;
     memset(r, 0, sizeof *r);
@@ -25,10 +36,58 @@ tsu_commit_record *tsu_commit_create(const tsu_kind *kind, tsu_root *root, uint3
     r->root = root;
     r->keypos = keypos;
     r->exact = exact;
-    r->count = count;
-    return r;
+    r->room = room;
+    r->part = tsu_slab_alloc(self, part_slots(r) * sizeof *r->part);
+    if (r->part != NULL) return r;
+    tsu_slab_free(self, r, sizeof *r);
+    return NULL;
 }
 
+struct tsu_commit_item *tsu_commit_add(tsu_thread *self, tsu_commit_record *r)
+{
+    struct tsu_commit_item *item;
+
+    DCHECK(r->count < r->room);
+    if (r->count == r->part_count << TSU_COMMIT_PART_SHIFT) {
+        r->part[r->part_count] = tsu_slab_alloc(self, part_bytes(r, r->part_count));
+        if (r->part[r->part_count] == NULL) return NULL;
+        r->part_count++;
+    }
+    item = tsu_commit_item_at(r, r->count++);
+    item->entry.commit = &r->commit;
+    tsu_store_relaxed(&item->entry.under, 0);
+    return item;
+}
+
+static void piece_free(tsu_thread *self, void *memory, size_t bytes) { tsu_slab_free(self, memory, bytes); }
+
+void tsu_commit_done(tsu_thread *self, tsu_commit_record *r, size_t at)
+{
+    if ((r->part_done + 1) << TSU_COMMIT_PART_SHIFT > at) return;
+    tsu_retire(self, r->part[r->part_done], part_bytes(r, r->part_done), piece_free);
+    r->part_done++;
+}
+
+static void record_free(tsu_thread *self, void *memory, size_t bytes)
+{
+    tsu_commit_record *r = memory;
+
+    (void)bytes;
+    for (; r->part_done < r->part_count; r->part_done++)
+        tsu_slab_free(self, r->part[r->part_done], part_bytes(r, r->part_done));
+    tsu_slab_free(self, r->part, part_slots(r) * sizeof *r->part);
+    tsu_slab_free(self, r, sizeof *r);
+}
+
+void tsu_commit_retire(tsu_thread *self, tsu_commit_record *r)
+{
+    size_t bytes = sizeof *r;
+
+    for (size_t k = r->part_done; k < r->part_count; k++) bytes += part_bytes(r, k);
+    tsu_retire(self, r, bytes, record_free);
+}
+
+/* --- driving --------------------------------------------------------------------------------------- */
 tsu_key tsu_commit_key(const tsu_commit_record *record, const struct tsu_commit_item *item)
 {
     tsu_key key;
@@ -64,7 +123,7 @@ static void installed_advance(tsu_commit_record *r, uint64_t seen, size_t count)
     uint64_t at = seen & ((UINT64_C(1) << TSU_COMMIT_VACANT_SHIFT) - 1), vacant = 0;
 
     for (size_t i = at; i < at + count; i++)
-        vacant += (tsu_load_acquire(&r->items[i].entry.under) & TSU_CELL_KIND) == TSU_CELL_EMPTY;
+        vacant += (tsu_load_acquire(&tsu_commit_item_at(r, i)->entry.under) & TSU_CELL_KIND) == TSU_CELL_EMPTY;
     (void)tsu_cas(&r->installed, &seen, seen + count + (vacant << TSU_COMMIT_VACANT_SHIFT));
 }
 
@@ -73,9 +132,11 @@ static void installed_advance(tsu_commit_record *r, uint64_t seen, size_t count)
 static tsu_status install_some(tsu_thread *self, tsu_commit_record *record, size_t at, size_t room, size_t *installed,
                                tsu_install_outcome *outcome, tsu_commit **other)
 {
-    struct tsu_commit_item *item = &record->items[at];
+    struct tsu_commit_item *item = tsu_commit_item_at(record, at);
+    size_t                  in_part = TSU_COMMIT_PART_ITEMS - (at & (TSU_COMMIT_PART_ITEMS - 1));
     tsu_key                 key;
 
+    if (room > in_part) room = in_part;
     if (record->kind->install_run != NULL && room > 1)
         return record->kind->install_run(self, record->root, item, room, installed, outcome, other);
     *installed = 1;
@@ -85,9 +146,37 @@ static tsu_status install_some(tsu_thread *self, tsu_commit_record *record, size
 
 static void hide(tsu_thread *self, tsu_commit_record *record, size_t at)
 {
-    tsu_key key = tsu_commit_key(record, &record->items[at]);
+    struct tsu_commit_item *item = tsu_commit_item_at(record, at);
+    tsu_key                 key = tsu_commit_key(record, item);
 
-    record->kind->restore(self, record->root, &key, &record->items[at].entry);
+    /* short of memory it waits for whoever has some: what it has shown may be freed once it unpins */
+    while (!record->kind->restore(self, record->root, &key, &item->entry)) tsu_env_yield();
+}
+
+/* Entries of `r` from where it is, up to `total`, until one is in the way or a run is full. *outcome: of the last one. */
+static tsu_status install_more(tsu_thread *self, tsu_commit_record *r, size_t total, size_t *budget,
+                               tsu_install_outcome *outcome, tsu_commit **other)
+{
+    uint64_t   seen = tsu_load_acquire(&r->installed);
+    size_t     at = seen & ((UINT64_C(1) << TSU_COMMIT_VACANT_SHIFT) - 1), run = 0, installed = 0, room;
+    tsu_status status = TSU_OK;
+
+    *outcome = TSU_INSTALL_DONE;
+    while (run < INSTALL_RUN && at + run < total && *budget > 0) {
+        if (at + run + FETCH_AHEAD < r->count)
+            __builtin_prefetch(tsu_cell_version(tsu_commit_item_at(r, at + run + FETCH_AHEAD)->entry.word));
+        room = total - at - run < *budget ? total - at - run : *budget;
+        status = install_some(self, r, at + run, room, &installed, outcome, other);
+        if (status != TSU_OK || *outcome != TSU_INSTALL_DONE) break;
+        run += installed;
+        *budget -= installed;
+    }
+    if (run == 0) return status;
+    /* E2: aborted meanwhile, and perhaps undone already: what this thread has shown it hides before it unpins */
+    if ((tsu_load_seq(&r->commit.state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED && !PLANTED(6))
+        while (run-- > 0) hide(self, r, at + run);
+    else installed_advance(r, seen, run);
+    return status;
 }
 
 tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *budget)
@@ -100,9 +189,7 @@ tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *
     stack[0] = record;
     for (;;) {
         tsu_commit_record *r = stack[depth];
-        uint64_t           seen = tsu_load_acquire(&r->installed);
-        uint64_t           at = seen & ((UINT64_C(1) << TSU_COMMIT_VACANT_SHIFT) - 1);
-        size_t             room, installed;
+        size_t             total = r->count - PLANTED(2);
         tsu_commit        *other = NULL;
 
         if ((tsu_load_acquire(&r->commit.state) & TSU_COMMIT_TAG) != TSU_COMMIT_PENDING) {
@@ -110,23 +197,16 @@ tsu_status tsu_commit_help(tsu_thread *self, tsu_commit_record *record, size_t *
             continue;
         }
         if (r->exact) return TSU_AGAIN;          /* its owner will get there */
-        if (at == r->count || (PLANTED(2) && at + 1 == r->count)) {
+        if (tsu_commit_installed(r) >= total) {
             tsu_commit_decide(self, r);
             continue;
         }
         if (*budget == 0) return TSU_AGAIN;
-        room = r->count - at - PLANTED(2);
-        if (room > *budget) room = *budget;
-        if (at + FETCH_AHEAD < r->count) __builtin_prefetch(tsu_cell_version(r->items[at + FETCH_AHEAD].entry.word));
-        status = install_some(self, r, at, room, &installed, &outcome, &other);
+        status = install_more(self, r, total, budget, &outcome, &other);
         if (status != TSU_OK) return status;
-        *budget -= outcome == TSU_INSTALL_DONE ? installed : 1;
-        if (outcome == TSU_INSTALL_DONE) {
-            /* E2: aborted meanwhile, and perhaps undone already: what this thread has shown it hides before it unpins */
-            if ((tsu_load_seq(&r->commit.state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED && !PLANTED(6))
-                while (installed-- > 0) hide(self, r, at + installed);
-            else installed_advance(r, seen, installed);
-        } else if (outcome == TSU_INSTALL_BLOCKED) {
+        if (outcome == TSU_INSTALL_DONE) continue;
+        if (*budget > 0) --*budget;
+        if (outcome == TSU_INSTALL_BLOCKED) {
             if (depth + 1 == HELP_DEPTH_MAX) return TSU_AGAIN;
             stack[++depth] = (tsu_commit_record *)other;
         }

@@ -21,17 +21,34 @@ struct tsu_commit_record {
     tsu_root       *root;
     uint32_t        keypos;
     bool            exact;           /* only the owner installs */
-    size_t          count;
+    size_t          count;           /* fixed before the first is installed */
+    size_t          room;
     /* Called once, by whoever commits it: how many keys were not there when they were installed. */
     void          (*committed)(tsu_thread *self, tsu_commit_record *record, uint64_t vacant);
     void           *context;
     tsu_word        installed;       /* entries installed, all of them before the others; above, how many were vacant */
-    struct tsu_commit_item items[];
+    /* Items lie in parts that come from the slab: one array of many megabytes would take the system milliseconds. */
+    struct tsu_commit_item **part;
+    size_t          part_count;      /* owner only: made */
+    size_t          part_done;       /* owner only: retired */
 };
 
-tsu_commit_record *tsu_commit_create(const tsu_kind *kind, tsu_root *root, uint32_t keypos, bool demands_absent,
-                                     bool exact, size_t count);
-size_t tsu_commit_bytes(size_t count);
+#define TSU_COMMIT_PART_SHIFT 8u
+#define TSU_COMMIT_PART_ITEMS ((size_t)1 << TSU_COMMIT_PART_SHIFT)
+static inline struct tsu_commit_item *tsu_commit_item_at(const tsu_commit_record *r, size_t i)
+{
+    return &r->part[i >> TSU_COMMIT_PART_SHIFT][i & (TSU_COMMIT_PART_ITEMS - 1)];
+}
+
+/* Empty, with room for so many items. */
+tsu_commit_record *tsu_commit_create(tsu_thread *self, const tsu_kind *kind, tsu_root *root, uint32_t keypos,
+                                     bool demands_absent, bool exact, size_t room);
+/* One more item, the caller's to fill in but for its commit; under is empty. NULL: no memory. */
+struct tsu_commit_item *tsu_commit_add(tsu_thread *self, tsu_commit_record *record);
+/* Items before `at` are settled or undone: retires what they lay in. Pinned. */
+void tsu_commit_done(tsu_thread *self, tsu_commit_record *record, size_t at);
+/* All that is left of it. Pinned. */
+void tsu_commit_retire(tsu_thread *self, tsu_commit_record *record);
 
 /* The key of an item, from its version. */
 tsu_key tsu_commit_key(const tsu_commit_record *record, const struct tsu_commit_item *item);

@@ -23,7 +23,8 @@ static void end(tsu_thread *self)
 /* --- step by step ------------------------------------------------------------------------------ */
 TEST(a_commit_begins_pending_or_not_at_all)
 {
-    tsu_commit_record *r = tsu_commit_create(&cells_kind, &root, 3, true, true, 5);
+    tsu_thread        *self = begin();
+    tsu_commit_record *r = tsu_commit_create(self, &cells_kind, &root, 3, true, true, 5);
 
     REQUIRE(r != NULL);
     EXPECT_EQ(tsu_load_relaxed(&r->commit.state), TSU_COMMIT_PENDING);
@@ -32,13 +33,39 @@ TEST(a_commit_begins_pending_or_not_at_all)
     EXPECT(r->kind == &cells_kind);
     EXPECT(r->root == &root);
     EXPECT_EQ(r->keypos, 3);
-    EXPECT_EQ(r->count, 5);
+    EXPECT_EQ(r->count, 0);
+    EXPECT_EQ(r->room, 5);
     EXPECT_EQ(tsu_commit_installed(r), 0);
     EXPECT_EQ(tsu_commit_vacant(r), 0);
-    tsu_env_free(r, tsu_commit_bytes(5));
-    tsu_env_fail_after(0);
-    EXPECT(tsu_commit_create(&cells_kind, &root, 1, false, false, 5) == NULL);
-    tsu_env_fail_after(-1);
+    tsu_commit_retire(self, r);
+    for (long fail = 0; fail < 2; fail++) {          /* the record, and its table of parts */
+        tsu_slab_fail_after(fail);
+        EXPECT(tsu_commit_create(self, &cells_kind, &root, 1, false, false, 5) == NULL);
+        tsu_slab_fail_after(-1);
+    }
+    end(self);
+}
+
+TEST(items_lie_in_parts_that_go_as_they_are_done)
+{
+    enum { COUNT = 2 * TSU_COMMIT_PART_ITEMS + 10 };
+    tsu_thread        *self = begin();
+    tsu_commit_record *r = tsu_commit_create(self, &cells_kind, &root, 1, false, false, COUNT);
+
+    REQUIRE(r != NULL);
+    for (size_t i = 0; i < COUNT; i++) {
+        struct tsu_commit_item *item = tsu_commit_add(self, r);
+
+        REQUIRE(item != NULL);
+        EXPECT(item == tsu_commit_item_at(r, i));
+        EXPECT(item->entry.commit == &r->commit);
+        EXPECT_EQ(tsu_load_relaxed(&item->entry.under), 0);
+    }
+    EXPECT_EQ(r->count, COUNT);
+    for (size_t i = 0; i < COUNT; i++) tsu_commit_done(self, r, i);
+    EXPECT_EQ(r->part_done, 2);
+    tsu_commit_retire(self, r);
+    end(self);
 }
 
 TEST(the_key_of_an_item_is_that_of_its_version)
@@ -48,14 +75,14 @@ TEST(the_key_of_an_item_is_that_of_its_version)
     object_bytes       want = object_key(2, 0);
     tsu_key            key;
 
-    r->items[1].mark = 77;
-    key = tsu_commit_key(r, &r->items[1]);
+    tsu_commit_item_at(r, 1)->mark = 77;
+    key = tsu_commit_key(r, tsu_commit_item_at(r, 1));
     EXPECT_EQ(key.len, want.len);
     EXPECT_MEM(key.bytes, want.bytes, want.len);
     EXPECT_EQ(key.mark, 77);
     EXPECT(!key.exact);
     r->kind = &tsu_kind_tree;
-    EXPECT(tsu_commit_key(r, &r->items[1]).exact);           /* the head says all of a small integer */
+    EXPECT(tsu_commit_key(r, tsu_commit_item_at(r, 1)).exact);           /* the head says all of a small integer */
     (void)batch_end(self, r, NULL);
     end(self);
 }
@@ -142,9 +169,9 @@ TEST(an_exact_commit_is_left_to_its_owner)
     EXPECT_EQ(help(self, in_the_way, 0), TSU_AGAIN);
     tsu_commit *other;
     tsu_install_outcome outcome;
-    tsu_key key = tsu_commit_key(in_the_way, &in_the_way->items[0]);
+    tsu_key key = tsu_commit_key(in_the_way, tsu_commit_item_at(in_the_way, 0));
 
-    EXPECT_EQ(cells_install(self, &root, &key, &in_the_way->items[0].entry, &outcome, &other), TSU_OK);
+    EXPECT_EQ(cells_install(self, &root, &key, &tsu_commit_item_at(in_the_way, 0)->entry, &outcome, &other), TSU_OK);
     in_the_way->exact = true;
     EXPECT_EQ(help(self, in_the_way, 9), TSU_AGAIN);
     EXPECT_EQ(help(self, r, 9), TSU_AGAIN);
@@ -292,7 +319,7 @@ static bool nomem_round(tsu_thread *self, const tsu_kind *real, long fail)
 
     tsu_pin(self);
     CHECK(real->create(self, 1, &table) == TSU_OK);
-    r = tsu_commit_create(real, table, 1, false, false, COUNT);
+    r = tsu_commit_create(self, real, table, 1, false, false, COUNT);
     CHECK(r != NULL);
     r->committed = on_committed;
     r->context = &n;
@@ -301,9 +328,9 @@ static bool nomem_round(tsu_thread *self, const tsu_kind *real, long fail)
         size_t         len;
         bool           exact;
 
-        batch_item(self, r, i, (int64_t)i, 7);
-        key = tsu_version_key(r->items[i].entry.word, 1, &len);
-        r->items[i].mark = real == &tsu_kind_hash ? tsu_hashtab_mark(key, len) : tsu_order_head_both(key, &exact);
+        batch_item(self, r, (int64_t)i, 7);
+        key = tsu_version_key(tsu_commit_item_at(r, i)->entry.word, 1, &len);
+        tsu_commit_item_at(r, i)->mark = real == &tsu_kind_hash ? tsu_hashtab_mark(key, len) : tsu_order_head_both(key, &exact);
     }
     tsu_slab_fail_after(fail);
     tsu_tree_fail_after = fail;
@@ -316,7 +343,7 @@ static bool nomem_round(tsu_thread *self, const tsu_kind *real, long fail)
     if (!clean) {
         EXPECT_EQ(s, TSU_NOMEM);
         for (size_t i = 0; i < COUNT; i++) {
-            tsu_key key = tsu_commit_key(r, &r->items[i]);
+            tsu_key key = tsu_commit_key(r, tsu_commit_item_at(r, i));
 
             EXPECT_EQ(real->find(self, table, &key), 0);
         }
@@ -326,14 +353,14 @@ static bool nomem_round(tsu_thread *self, const tsu_kind *real, long fail)
     EXPECT_EQ(n.times, 1);
     EXPECT_EQ(n.vacant, COUNT);
     for (size_t i = 0; i < COUNT; i++) {
-        tsu_key key = tsu_commit_key(r, &r->items[i]);
+        tsu_key key = tsu_commit_key(r, tsu_commit_item_at(r, i));
 
-        EXPECT_EQ(real->find(self, table, &key), r->items[i].entry.word);
-        (void)tsu_entry_freeze(&r->items[i].entry);
-        EXPECT(tsu_version_settle(r->items[i].entry.word, 1));
+        EXPECT_EQ(real->find(self, table, &key), tsu_commit_item_at(r, i)->entry.word);
+        (void)tsu_entry_freeze(&tsu_commit_item_at(r, i)->entry);
+        EXPECT(tsu_version_settle(tsu_commit_item_at(r, i)->entry.word, 1));
     }
     EXPECT(real->verify(self, table) == NULL);
-    tsu_retire(self, r, tsu_commit_bytes(COUNT), record_free);
+    tsu_commit_retire(self, r);
     tsu_unpin(self);
     tsu_ebr_drain(self);
     while (!real->reap(self, table, 1000, tsu_version_destroy)) { }
