@@ -10,7 +10,7 @@
 
    Insert     CAS the version into an unused cell past `used`; CAS the content to a copy that names it. If that
               fails, the version is not in the tree: close the cell, start over.
-   Overwrite  CAS the cell. Delete: CAS the cell to CLOSED, then a copy without the key.
+   Overwrite  CAS the cell. Delete: CAS the cell to CLOSED, then perhaps a copy without the key.
    Rewrite    freeze all cells; CAS the content to a copy with a fresh block; or to half of it, with the other half in
               a new leaf to the right (split; its separator is posted later).
    Merge      (1) flag the parent, which does not change till the end; (2) mark the right leaf MERGING, freeze it;
@@ -154,10 +154,11 @@ Over(t) == /\ th[t].pc = "o"
                    /\ IF del THEN Jump(t, "c") ELSE Finish(t)
               ELSE Again(t) /\ UNCHANGED cells /\ NoEffect
            /\ UNCHANGED <<par, content, bad>>
-(* A copy without the closed key. *)
+(* A copy without the closed key. Who deleted it may leave that to others, for ever. *)
 Without(t) == /\ th[t].pc = "c"
               /\ LET me == th[t]  k == Want(t)  c == me.c IN
-                 content' = IF content[me.n] = c
+                 \E drops \in {TRUE} \cup (IF Op(t).op = "del" THEN {FALSE} ELSE {}) :
+                 content' = IF drops /\ content[me.n] = c
                             THEN [content EXCEPT ![me.n].at = Only(c.at, DOMAIN c.at \ {k})] ELSE content
               /\ IF Op(t).op = "del" THEN Finish(t) /\ seen' = [seen EXCEPT ![t] = {}] ELSE Again(t) /\ UNCHANGED seen
               /\ UNCHANGED <<par, cells, eff, stay, took, bad>>

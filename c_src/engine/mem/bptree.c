@@ -4,10 +4,11 @@
 /* --- hints ------------------------------------------------------------------------------ */
 /* The leaf where this thread was last, in its scratch words: walks and loads in order mostly go on there, and need no way
  * down. The node can still be used if no node of any tree has been retired since. */
-enum { HINT_ROOT, HINT_NODE, HINT_RETIREMENTS, HINT_INDEX };
+enum { HINT_ROOT, HINT_NODE, HINT_RETIREMENTS, HINT_INDEX, HINT_STAYED };
 
 void tsu_tree_hint(tsu_thread *self, const tsu_root *root, const tsu_tnode *node, uint64_t retirements, unsigned index)
 {
+    self->scratch_word[HINT_STAYED] = self->scratch_word[HINT_NODE] == (uint64_t)(uintptr_t)node;
     self->scratch_word[HINT_ROOT] = (uint64_t)(uintptr_t)root;
     self->scratch_word[HINT_NODE] = (uint64_t)(uintptr_t)node;
     self->scratch_word[HINT_RETIREMENTS] = retirements;
@@ -22,17 +23,19 @@ static bool hint_get(const tsu_thread *self, const tsu_root *root, uint64_t reti
     out->content = tsu_node_content(out->node);
     out->low_known = false;
     out->unposted = NULL;
+    out->text.len = 0;
     return out->content->level == 0 && !(out->content->flags & TSU_TREE_MERGING);
 }
 
 /* Is the key in what lies between entry i and it? 0: it is entry i's. */
 static bool entry_compare(const tsu_root *root, const tsu_content *c, unsigned i, const tsu_key *key, int *d)
 {
-    uint64_t word;
+    uint64_t word, mark;
     size_t   len;
 
-    if (key->mark != c->marks[i]) {
-        *d = key->mark < c->marks[i] ? -1 : 1;
+    mark = tsu_first_mark(c, i);
+    if (key->mark != mark) {
+        *d = key->mark < mark ? -1 : 1;
         return true;
     }
     *d = 0;
@@ -41,6 +44,20 @@ static bool entry_compare(const tsu_root *root, const tsu_content *c, unsigned i
     if (!tsu_cell_holds_version(word)) return false;
     *d = tsu_term_compare(key->bytes, tsu_version_key(word, root->keypos, &len));
     return true;
+}
+
+/* Is entry i the key's? False negatives: it may be == to it and of other bytes. */
+static bool entry_same(const tsu_root *root, const tsu_content *c, unsigned i, const tsu_key *key)
+{
+    const uint8_t *bytes;
+    uint64_t       word;
+    size_t         len;
+
+    if (key->exact) return tsu_first_mark(c, i) == key->mark;
+    word = tsu_load_acquire(&c->cells[tsu_leaf_index(c)[i]]);
+    if (!tsu_cell_holds_version(word)) return false;
+    bytes = tsu_version_key(word, root->keypos, &len);
+    return len == key->len && memcmp(bytes, key->bytes, len) == 0;
 }
 
 /* Keys from a leaf's first one to its fence belong into it (T3). */
@@ -55,7 +72,8 @@ static bool leaf_covers(const tsu_root *root, const tsu_content *c, const tsu_ke
 void tsu_tree_locate_near(tsu_thread *self, tsu_root *root, const tsu_key *key, uint64_t retirements,
                           tsu_tree_place *out)
 {
-    if (hint_get(self, root, retirements, out) && leaf_covers(root, out->content, key)) return;
+    /* not worth a look where keys come at random */
+    if (self->scratch_word[HINT_STAYED] && hint_get(self, root, retirements, out) && leaf_covers(root, out->content, key)) return;
     (void)tsu_tree_locate(root, key, 0, false, out);
 }
 
@@ -70,7 +88,7 @@ static tsu_status tree_create(tsu_thread *self, uint32_t keypos, tsu_root **out)
     memset(root, 0, sizeof *root);
     root->keypos = keypos;
     tsu_kit_open(&kit, self, root);
-    c = tsu_leaf_build(&kit, NULL, 0, tsu_leaf_cap(0));
+    c = tsu_leaf_build(&kit, NULL, 0, NULL, 0, tsu_leaf_cap(0), NULL, 0);
     kit.delta += (int64_t)tsu_slab_round(sizeof *root);
     tsu_kit_close(&kit);
     if (c == NULL) {
@@ -90,7 +108,7 @@ static uint64_t tree_peek(tsu_thread *self, tsu_root *root, const tsu_key *key)
 
     (void)self;
     (void)tsu_tree_locate(root, key, 0, false, &place);
-    tsu_leaf_search(root, place.content, key, &at);
+    tsu_leaf_search(root, place.content, key, &place.text, &at);
     if (at.cell == NULL) return 0;
     word = tsu_load_acquire(at.cell);
     return tsu_cell_holds_version(word) ? word & (TSU_CELL_POINTER | TSU_CELL_KIND) : 0;
@@ -101,15 +119,16 @@ static uint64_t tree_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
     return tsu_cell_resolve(tree_peek(self, root, key));
 }
 
-void tsu_tree_entry_drop(tsu_kit *kit, const tsu_key *key, tsu_word *cell)
+void tsu_tree_entry_drop(tsu_kit *kit, const tsu_tree_place *at, const tsu_key *key, tsu_word *cell)
 {
     tsu_tree_place place;
-    unsigned       left;
+    unsigned       before, left;
 
     TSU_TREE_STEP(TSU_TREE_CLOSED);
-    tsu_leaf_purge(kit, key, cell, &left);
+    if (!tsu_leaf_gone(at)) return;
+    tsu_leaf_purge(kit, at, key, cell, &before, &left);
     /* not at every removal: the neighbours may be too full for long */
-    if (left >= TSU_LEAF_KEYS_MAX / 2 || left % 4 != 0) return;
+    if (left >= TSU_LEAF_KEYS_MAX / 2 || (left + 3) / 4 == (before + 3) / 4) return;
     tsu_tree_shrink(kit, key);
     (void)tsu_tree_locate(kit->root, key, 0, false, &place);
     if (place.content->count * 4u <= place.content->cap && place.content->cap > 8
@@ -133,13 +152,13 @@ static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
             posted = true;
             tsu_tree_post(&kit, 0, place.unposted);
         }
-        tsu_leaf_search(root, place.content, key, &at);
+        tsu_leaf_search(root, place.content, key, &place.text, &at);
         if (at.cell != NULL) {
             tsu_cell_outcome outcome = tsu_cell_edit(self, at.cell, 0, 0, TSU_CELL_CLOSED, edit);
 
             if (outcome == TSU_CELL_DONE) {
                 if (edit->verdict == TSU_EDIT_REMOVE && tsu_leaf_cell_dead(tsu_leaf_cell_load(at.cell)))
-                    tsu_tree_entry_drop(&kit, key, at.cell);
+                    tsu_tree_entry_drop(&kit, &place, key, at.cell);
                 break;
             }
             if (outcome == TSU_CELL_BLOCKED) {
@@ -158,7 +177,7 @@ static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
             tsu_leaf_outcome outcome;
 
             if (tsu_cell_edit_absent(self, edit) == TSU_CELL_DONE) break;
-            outcome = tsu_leaf_insert(&kit, place.node, place.content, &at, key, edit->put);
+            outcome = tsu_leaf_insert(&kit, place.node, place.content, &at, key, &place.text, edit->put);
             if (outcome == TSU_LEAF_DONE) {
                 tsu_version_decide(tsu_cell_version(edit->put));
                 break;
@@ -179,12 +198,13 @@ static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
 
 /* --- many keys ------------------------------------------------------------------------------------ */
 /* The first entry to visit, going on from the key. */
-static int walk_begin(const tsu_root *root, const tsu_content *c, const tsu_key *key, bool backward)
+static int walk_begin(const tsu_root *root, tsu_tree_place *p, const tsu_key *key, bool backward)
 {
-    tsu_leaf_place at;
+    const tsu_content *c = p->content;
+    tsu_leaf_place     at;
 
     if (key == NULL) return backward ? c->count - 1 : 0;
-    tsu_leaf_search(root, c, key, &at);
+    tsu_leaf_search(root, c, key, &p->text, &at);
     if (backward) return (int)at.at - 1;
     return (int)at.at + (at.cell != NULL);
 }
@@ -193,15 +213,14 @@ static bool walk_resume(tsu_thread *self, tsu_root *root, const tsu_key *key, bo
                         uint64_t retirements, tsu_tree_place *place, int *i)
 {
     unsigned index = (unsigned)self->scratch_word[HINT_INDEX];
-    int      d;
 
     if (!hint_get(self, root, retirements, place)) return false;
-    if (index < place->content->count && entry_compare(root, place->content, index, key, &d) && d == 0) {
+    if (index < place->content->count && entry_same(root, place->content, index, key)) {
         *i = (int)index + (backward ? -1 : 1);
         return true;
     }
     if (!leaf_covers(root, place->content, key)) return false;
-    *i = walk_begin(root, place->content, key, backward);
+    *i = walk_begin(root, place, key, backward);
     return true;
 }
 
@@ -215,7 +234,8 @@ static void tree_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu
     tsu_tree_place p;
     tsu_key        at = {0};
     bool           have = from != NULL, seen = false;
-    uint64_t       last_word = 0, last_mark = 0;      /* what was shown last, if `at` is not yet that */
+    uint64_t       last_word = 0;      /* what was shown last, if `at` is not yet that */
+    size_t         len;
 
     *done = false;
     if (have) {
@@ -224,12 +244,12 @@ static void tree_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu
     }
 land:
     if (last_word != 0) {
-        at = tsu_key_of(root, last_mark, last_word);
+        at = tsu_key_of(root, tsu_order_head(tsu_version_key(last_word, root->keypos, &len)), last_word);
         have = true;
         last_word = 0;
     }
     (void)tsu_tree_locate(root, have ? &at : NULL, 0, backward, &p);
-    i = walk_begin(root, p.content, have ? &at : NULL, backward);
+    i = walk_begin(root, &p, have ? &at : NULL, backward);
 landed:
     for (;;) {
         const tsu_content *c = p.content;
@@ -247,7 +267,6 @@ landed:
             if (word != 0) {
                 seen = true;
                 last_word = word;
-                last_mark = c->marks[i];
                 if (!visit(ctx, word) || steps >= budget) {
                     tsu_tree_hint(self, root, p.node, retirements, (unsigned)i);
                     return;

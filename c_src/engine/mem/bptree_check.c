@@ -17,7 +17,7 @@ static void put_away_sep(tsu_thread *self, tsu_sep *s)
 static bool absorbed(const tsu_content *pc)
 {
     unsigned           i = pc->merge;
-    tsu_key            sep = tsu_key_of_sep(pc->marks[i], tsu_inner_key(pc, i));
+    tsu_key            sep = tsu_key_of_sep(tsu_first_mark(pc, i), tsu_inner_key(pc, i));
     const tsu_tnode   *right = tsu_inner_children(pc)[i];
     const tsu_content *x = tsu_node_content(tsu_inner_children(pc)[i - 1]);
 
@@ -86,6 +86,15 @@ typedef struct check {
 
 #define FAULT_IF(cond, text) do { if (cond) return (text); } while (0)
 
+/* Is the content's i-th mark what it shows of the key? */
+static bool shows(const tsu_content *c, unsigned i, const tsu_key *key)
+{
+    tsu_text text = {.len = 0};
+    tsu_seen x;
+
+    return tsu_key_seen(c, key, &text, &x) == 0 && x.mark == c->marks[i];
+}
+
 static const char *check_leaf(check *k, const tsu_content *c)
 {
     const uint8_t *index = tsu_leaf_index(c);
@@ -102,13 +111,14 @@ static const char *check_leaf(check *k, const tsu_content *c)
         FAULT_IF(taken[index[i]], "T1: two entries have one cell");
         taken[index[i]] = true;
         FAULT_IF(i > 0 && c->marks[i] < c->marks[i - 1], "T1: marks of a leaf are not in order");
-        FAULT_IF(!k->low_none && c->marks[i] < k->low.mark, "T1: a mark is below the lower bound");
-        FAULT_IF(c->right != NULL && c->marks[i] > c->fence_mark, "T1: a mark is beyond the fence");
+        FAULT_IF(!k->low_none && tsu_first_mark(c, i) < k->low.mark, "T1: a mark is below the lower bound");
+        FAULT_IF(c->right != NULL && tsu_first_mark(c, i) > c->fence_mark, "T1: a mark is beyond the fence");
         word = tsu_load_acquire(&c->cells[index[i]]);
         FAULT_IF((word & ~TSU_CELL_FROZEN) == 0, "T2: an entry has an unused cell");
         if (!tsu_cell_holds_version(word)) continue;
         key = tsu_key_of(k->root, tsu_order_head(tsu_version_key(word, k->root->keypos, &len)), word);
-        FAULT_IF(key.mark != c->marks[i], "T1: a mark is not its key's");
+        FAULT_IF(key.mark != tsu_first_mark(c, i), "T1: a mark is not its key's");
+        FAULT_IF(!shows(c, i, &key), "T1: a mark or the prefix is not its key's");
         FAULT_IF(!k->low_none && tsu_term_compare(key.bytes, k->low.bytes ? k->low.bytes : key.bytes) < 0,
                  "T1: a key is below the lower bound");
         FAULT_IF(tsu_past_fence(c, &key, false), "T1: a key is beyond the fence");
@@ -133,9 +143,10 @@ static const char *check_inner(check *k, const tsu_content *c, tsu_tnode **curso
 
         FAULT_IF(cc->level + 1u != c->level, "a child is of the wrong level");
         if (i > 0) {
-            tsu_key key = tsu_key_of_sep(c->marks[i], tsu_inner_key(c, i));
+            tsu_key key = tsu_key_of_sep(tsu_first_mark(c, i), tsu_inner_key(c, i));
 
-            FAULT_IF(i > 1 && tsu_key_against(&key, c->marks[i - 1], tsu_inner_key(c, i - 1)) <= 0,
+            FAULT_IF(!shows(c, i, &key), "a mark or the prefix is not its separator's");
+            FAULT_IF(i > 1 && tsu_key_against(&key, tsu_first_mark(c, i - 1), tsu_inner_key(c, i - 1)) <= 0,
                      "separators are not in order");
             FAULT_IF(!k->low_none && tsu_key_against(&key, k->low.mark, NULL) < 0,
                      "a separator is below the lower bound");
@@ -176,7 +187,8 @@ static const char *check_level(check *k, tsu_tnode *node, tsu_tnode *below)
         const char  *fault;
 
         FAULT_IF(c->granules * 8u < (c->level == 0 ? tsu_leaf_bytes(c->count)
-                                                   : tsu_inner_bytes(c->count, c->flags & TSU_TREE_KEYED)),
+                                                   : tsu_inner_bytes(c->count, c->flags & TSU_TREE_KEYED))
+                                     + tsu_prefix_bytes(c->skip),
                  "a content is shorter than what is in it");
         fault = c->level == 0 ? check_leaf(k, c) : check_inner(k, c, &below);
         if (fault != NULL) return fault;
@@ -283,7 +295,8 @@ void tsu_tree_dump(tsu_root *root, void (*print)(void *ctx, const char *line), v
                 add_number(&l, " merge ", c->merge, 10);
             }
             if (c->flags & TSU_TREE_MERGING) add_text(&l, " merging");
-            if (c->count > 0) add_number(&l, " from ", c->marks[0], 16);
+            if (c->count > 0) add_number(&l, " from ", tsu_first_mark(c, 0), 16);
+            if (c->skip > 0) add_number(&l, " skip ", c->skip, 10);
             if (c->right != NULL) add_number(&l, " below ", c->fence_mark, 16);
             print(ctx, l.text);
         }

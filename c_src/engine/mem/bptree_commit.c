@@ -13,11 +13,11 @@ static bool restore_once(tsu_kit *kit, const tsu_key *key, tsu_entry *entry)
         uint64_t       word;
 
         (void)tsu_tree_locate(root, key, 0, false, &place);
-        tsu_leaf_search(root, place.content, key, &at);
+        tsu_leaf_search(root, place.content, key, &place.text, &at);
         if (at.cell == NULL) return true;
         word = tsu_load_acquire(at.cell);
         if (tsu_cell_version(word) != tsu_cell_version(entry->word) || !tsu_cell_holds_version(word)) {
-            if (!tsu_cell_holds_version(word)) tsu_tree_entry_drop(kit, key, at.cell);
+            if (!tsu_cell_holds_version(word)) tsu_tree_entry_drop(kit, &place, key, at.cell);
             return true;
         }
         if (word & TSU_CELL_FROZEN) {
@@ -61,14 +61,15 @@ tsu_status tsu_tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key
         tsu_leaf_place at;
 
         (void)tsu_tree_locate(root, key, 0, false, &place);
-        tsu_leaf_search(root, place.content, key, &at);
+        tsu_leaf_search(root, place.content, key, &place.text, &at);
         if (at.cell == NULL && (place.content->flags & TSU_TREE_MERGING)) {
             if ((s = tsu_tree_renew(&kit, place.node, place.content, key)) != TSU_OK) break;
             continue;
         }
         *outcome = tsu_cell_install(self, at.cell, 0, 0, TSU_CELL_CLOSED, entry, under, other);
         if (*outcome == TSU_INSTALL_VACANT) {
-            tsu_leaf_outcome o = tsu_leaf_insert(&kit, place.node, place.content, &at, key, entry->word);
+            tsu_leaf_outcome o = tsu_leaf_insert(&kit, place.node, place.content, &at, key, &place.text,
+                                                 entry->word);
 
             if (o == TSU_LEAF_FULL) s = tsu_tree_renew(&kit, place.node, place.content, key);
             if (o == TSU_LEAF_NOMEM) s = TSU_NOMEM;
@@ -109,6 +110,7 @@ typedef struct run {
     struct tsu_commit_item *items;
     unsigned                count;           /* all absent from the content */
     bool                    behind;          /* of all entries */
+    uint64_t                mark[RUN_MAX];   /* as the content shows them */
     unsigned                put[RUN_MAX];    /* before which entry of the content */
     bool                    dead[256];       /* entries that have to go: see tsu_leaf_insert */
     unsigned                dropped;
@@ -135,6 +137,21 @@ static unsigned run_length(const tsu_root *root, const tsu_content *c, const str
     return n;
 }
 
+/* Do the items, which belong into the leaf, have its prefix? If not, *key is one that does not. */
+static bool run_fits(const tsu_root *root, const tsu_content *c, const struct tsu_commit_item *items, unsigned count,
+                     tsu_key *key)
+{
+    if (c->skip == 0) return true;
+    /* the first and the last: then so do those between them */
+    for (unsigned i = 0; i < count; i += count > 1 ? count - 1 : 1) {
+        tsu_text text = {.len = 0};
+
+        *key = item_key(root, &items[i]);
+        if (tsu_prefix_common(c, key, &text) < c->skip) return false;
+    }
+    return true;
+}
+
 /* Where the first of the items go, up to one whose key has a cell. A record is looked at only where marks tie. */
 static void run_search(run *r, const tsu_root *root, unsigned count)
 {
@@ -147,13 +164,22 @@ static void run_search(run *r, const tsu_root *root, unsigned count)
         uint64_t       mark = r->items[r->count].mark;
         tsu_leaf_place place;
         tsu_key        key;
+        tsu_text       text = {.len = 0};
 
+        if (c->skip > 0) {
+            tsu_seen x;
+
+            key = item_key(root, &r->items[r->count]);
+            (void)tsu_key_seen(c, &key, &text, &x);
+            mark = x.mark;
+        }
+        r->mark[r->count] = mark;
         if (at < n && c->marks[at] < mark) at += tsu_marks_below(c->marks + at, n - at, mark);
         if ((at == n || c->marks[at] != mark) && (at == 0 || c->marks[at - 1] != mark)) {
             continue;
         }
         key = item_key(root, &r->items[r->count]);
-        tsu_leaf_search(root, c, &key, &place);
+        tsu_leaf_search(root, c, &key, &text, &place);
         if (place.cell != NULL) break;
         /* one that died between two searches is not compared with any more, and goes */
         if (place.at > at) at = place.at;
@@ -215,7 +241,7 @@ static tsu_leaf_outcome run_place(run *r)
     tsu_content *c = r->content, *next;
     unsigned     n = c->count, used = c->used, out = 0, from = 0, got;
     uint8_t      cell[RUN_MAX];
-    uint16_t     granules;
+    uint64_t     gone;
 
     if (used + r->count > c->cap || n - r->dropped + r->count > TSU_LEAF_KEYS_MAX) {
         /* a load in order fills up what it finds */
@@ -223,7 +249,7 @@ static tsu_leaf_outcome run_place(run *r)
             return TSU_LEAF_FULL;
         r->count = c->cap - used < TSU_LEAF_KEYS_MAX - n ? c->cap - used : TSU_LEAF_KEYS_MAX - n;
     }
-    next = tsu_leaf_make(r->kit, n - r->dropped + r->count);
+    next = tsu_leaf_make(r->kit, n - r->dropped + r->count, c->skip, r->dropped == 0 ? tsu_content_bytes(c) : 0);
     if (next == NULL) return TSU_LEAF_NOMEM;
     for (got = 0; got < r->count && used < c->cap; used++) {
         uint64_t unused = 0;
@@ -233,21 +259,20 @@ static tsu_leaf_outcome run_place(run *r)
     }
     if (got < r->count) goto lost;
     TSU_TREE_STEP(TSU_TREE_CLAIMED);
-    granules = next->granules;
-    memcpy(next, c, sizeof *next);
-    next->granules = granules;
-    next->count = (uint8_t)(n - r->dropped + r->count);
+    gone = tsu_content_head_copy(next, c);
+    if (r->dropped > 0) tsu_store_relaxed(&next->gone, gone > r->dropped ? gone - r->dropped : 0);
     next->used = (uint8_t)used;
     next->run = run_goes_on(r);
     for (unsigned i = 0; i < r->count; i++) {
         out = keep(r, next, out, from, r->put[i]);
         from = r->put[i];
-        next->marks[out] = r->items[i].mark;
+        next->marks[out] = r->mark[i];
         tsu_leaf_index(next)[out++] = cell[i];
     }
     out = keep(r, next, out, from, n);
     DCHECK(out == next->count);
     if (tsu_node_swing(r->node, c, next)) {
+        tsu_leaf_gone_since(c, next, gone);
         tsu_content_retire(r->kit, c, false);
         return TSU_LEAF_DONE;
     }
@@ -275,7 +300,7 @@ static tsu_leaf_outcome run_append(run *r)
     }
     parts[0] = tsu_content_twin(r->kit, c);
     if (parts[0] == NULL) return TSU_LEAF_NOMEM;
-    parts[1] = tsu_leaf_build(r->kit, entries, r->count, cap);
+    parts[1] = tsu_leaf_build(r->kit, NULL, 0, entries, r->count, cap, NULL, 0);
     if (parts[1] == NULL) {
         tsu_content_drop(r->kit, parts[0], false);
         return TSU_LEAF_NOMEM;
@@ -289,13 +314,13 @@ static unsigned merge(const run *r, tsu_leaf_entry *out, unsigned *first)
 {
     const tsu_root *root = r->kit->root;
     tsu_leaf_entry  living[256];
-    unsigned        n = tsu_leaf_gather(r->content, living), at = 0, total = 0;
+    unsigned        n = tsu_leaf_gather(r->content, r->content->skip, living), at = 0, total = 0;
 
     for (unsigned i = 0; i < r->count; i++) {
         const struct tsu_commit_item *item = &r->items[i];
 
-        for (; at < n && living[at].mark <= item->mark; at++) {
-            if (living[at].mark == item->mark) {
+        for (; at < n && living[at].mark <= r->mark[i]; at++) {
+            if (living[at].mark == r->mark[i]) {
                 tsu_key key = item_key(root, item);
                 size_t  len;
 
@@ -304,7 +329,7 @@ static unsigned merge(const run *r, tsu_leaf_entry *out, unsigned *first)
             out[total++] = living[at];
         }
         if (i == 0) *first = total;
-        out[total].mark = item->mark;
+        out[total].mark = r->mark[i];
         out[total++].word = item->entry.word;
     }
     while (at < n) out[total++] = living[at++];
@@ -315,14 +340,16 @@ static tsu_leaf_outcome run_rework(run *r)
 {
     tsu_content   *c = r->content, *parts[TSU_PARTS_MAX];
     tsu_leaf_entry entries[256 + RUN_MAX];
+    const uint8_t *prefix = tsu_content_prefix(c);
     tsu_key        seps[TSU_PARTS_MAX];
     bool           in_order = r->behind && c->right == NULL;      /* leaves full leaves behind */
     uint8_t        goes_on = run_goes_on(r);
     unsigned       total = c->count + r->count, n = total / FULL_ENOUGH + 1, from = 0, first = 0;
+    unsigned       more = item_key(r->kit->root, &r->items[0]).exact && c->skip == 0 ? 0 : TSU_TEXT_MAX;
 
     /* memory first: others wait for what is frozen */
     for (unsigned i = 0; i < n; i++)
-        if (!tsu_kit_reserve(r->kit, tsu_leaf_bytes((total + n - 1) / n))
+        if (!tsu_kit_reserve(r->kit, tsu_leaf_bytes((total + n - 1) / n) + more)
             || !tsu_kit_reserve(r->kit, tsu_leaf_cap((total + n - 1) / n) * sizeof(tsu_word))) return TSU_LEAF_NOMEM;
     if (tsu_node_content(r->node) != c) return TSU_LEAF_LOST;
     tsu_leaf_freeze(c);
@@ -336,9 +363,10 @@ static tsu_leaf_outcome run_rework(run *r)
         if (to > total) to = total;
         /* as with single inserts: what is before the run stays full */
         if (n == 2 && i == 0 && goes_on >= TSU_RUN_MIN && first > total / 2) to = first;
-        if (i > 0) seps[i] = tsu_key_of(r->kit->root, entries[from].mark, entries[from].word);
-        parts[i] = tsu_leaf_build(r->kit, entries + from, to - from,
-                                  in_order ? TSU_LEAF_KEYS_MAX : tsu_leaf_cap(to - from));
+        if (i > 0) seps[i] = tsu_key_of(r->kit->root, tsu_mark_rebase(prefix, c->skip, 0, entries[from].mark),
+                                        entries[from].word);
+        parts[i] = tsu_leaf_build(r->kit, prefix, c->skip, entries + from, to - from,
+                                  in_order ? TSU_LEAF_KEYS_MAX : tsu_leaf_cap(to - from), NULL, 0);
         if (parts[i] == NULL) {
             while (i > 0) tsu_content_drop(r->kit, parts[--i], true);
             return TSU_LEAF_NOMEM;
@@ -369,8 +397,9 @@ static unsigned run_replace(run *r, unsigned count, const uint64_t *under, tsu_i
     for (n = 0; n < count; n++) {
         tsu_key        key = item_key(root, &r->items[n]);
         tsu_leaf_place at;
+        tsu_text       text = {.len = 0};
 
-        tsu_leaf_search(root, r->content, &key, &at);
+        tsu_leaf_search(root, r->content, &key, &text, &at);
         if (at.cell == NULL) break;
         *cell = at.cell;
         *outcome = tsu_cell_install(r->kit->self, at.cell, 0, 0, TSU_CELL_CLOSED, &r->items[n].entry, under[n], other);
@@ -397,6 +426,7 @@ tsu_status tsu_tree_install_run(tsu_thread *self, tsu_root *root, struct tsu_com
         uint64_t       under[RUN_MAX];
         tsu_tree_place place;
         tsu_word      *cell = NULL;
+        tsu_key        misfit;
         unsigned       n;
 
         if (near) tsu_tree_locate_near(self, root, &key, retirements, &place);
@@ -418,6 +448,10 @@ tsu_status tsu_tree_install_run(tsu_thread *self, tsu_root *root, struct tsu_com
         n = run_length(root, r.content, items, count < RUN_MAX ? (unsigned)count : RUN_MAX);
         for (unsigned i = 0; i < n; i++) under[i] = tsu_load_acquire(&items[i].entry.under);
         if (tsu_node_content(r.node) != r.content) continue;
+        if (!run_fits(root, r.content, items, n, &misfit)) {
+            s = tsu_tree_renew(&kit, r.node, r.content, &misfit);
+            continue;
+        }
         run_search(&r, root, n);
         if (r.count == 0) {
             *installed = run_replace(&r, n, under, outcome, &cell, other);

@@ -106,31 +106,34 @@ unsigned tsu_leaf_cap(unsigned n)
     return want < n ? n : want;
 }
 
-static tsu_content *content_make(tsu_kit *kit, size_t bytes)
+static tsu_content *content_make(tsu_kit *kit, size_t bytes, unsigned skip, size_t min)
 {
     size_t       got;
-    tsu_content *c = tsu_kit_alloc(kit, bytes, (size_t)UINT16_MAX * 8, &got);
+    tsu_content *c;
 
+    bytes += tsu_prefix_bytes(skip);
+    c = tsu_kit_alloc(kit, bytes > min ? bytes : min, (size_t)UINT16_MAX * 8, &got);
     if (c == NULL) return NULL;
     memset(c, 0, sizeof *c);
     c->granules = (uint16_t)(got / 8);
+    c->skip = (uint8_t)skip;
     return c;
 }
 
-tsu_content *tsu_leaf_make(tsu_kit *kit, unsigned count)
+tsu_content *tsu_leaf_make(tsu_kit *kit, unsigned count, unsigned skip, size_t bytes)
 {
-    tsu_content *c = content_make(kit, tsu_leaf_bytes(count));
+    tsu_content *c = content_make(kit, tsu_leaf_bytes(count), skip, bytes);
 
     if (c != NULL) c->count = (uint8_t)count;
     return c;
 }
 
-tsu_content *tsu_inner_make(tsu_kit *kit, unsigned level, unsigned count, bool keyed)
+tsu_content *tsu_inner_make(tsu_kit *kit, unsigned level, unsigned count, bool keyed, unsigned skip, size_t bytes)
 {
-    tsu_content *c = content_make(kit, tsu_inner_bytes(count, keyed));
+    tsu_content *c = content_make(kit, tsu_inner_bytes(count, keyed), skip, bytes);
 
     if (c == NULL) return NULL;
-    c->level = (uint8_t)level;
+    c->level = (uint8_t)level & 31;
     c->count = (uint8_t)count;
     if (keyed) {
         c->flags = TSU_TREE_KEYED;
@@ -139,22 +142,29 @@ tsu_content *tsu_inner_make(tsu_kit *kit, unsigned level, unsigned count, bool k
     return c;
 }
 
-static size_t content_exact_bytes(const tsu_content *c)
+uint64_t tsu_content_head_copy(tsu_content *next, const tsu_content *c)
 {
-    return c->level == 0 ? tsu_leaf_bytes(c->count)
-                         : tsu_inner_bytes(c->count, (c->flags & TSU_TREE_KEYED) != 0);
+    uint16_t granules = next->granules;
+    uint8_t  count = next->count;
+    uint64_t gone = tsu_load_relaxed(&c->gone);
+
+    memcpy(next, c, offsetof(tsu_content, gone));
+    next->granules = granules;
+    next->count = count;
+    tsu_store_relaxed(&next->gone, gone);
+    if (c->skip > 0) memcpy(tsu_content_prefix(next), tsu_content_prefix(c), tsu_prefix_bytes(c->skip));
+    return gone;
 }
 
 tsu_content *tsu_content_twin(tsu_kit *kit, const tsu_content *c)
 {
-    size_t       bytes = content_exact_bytes(c);
-    tsu_content *twin = content_make(kit, bytes);
-    uint16_t     granules;
+    size_t       bytes = (size_t)(tsu_content_prefix(c) - (const uint8_t *)c);
+    tsu_content *twin = content_make(kit, bytes, c->skip, 0);
 
     if (twin == NULL) return NULL;
-    granules = twin->granules;
-    memcpy(twin, c, bytes);
-    twin->granules = granules;
+    twin->count = c->count;
+    (void)tsu_content_head_copy(twin, c);
+    memcpy(twin->marks, c->marks, bytes - sizeof *c);
     return twin;
 }
 
@@ -231,18 +241,68 @@ void tsu_node_retire(tsu_kit *kit, tsu_tnode *node)
     tsu_kit_retire(kit, node, sizeof *node);
 }
 
-/* --- the way down ------------------------------------------------------------------------- */
-unsigned tsu_inner_child(const tsu_content *c, const tsu_key *key, bool strict)
+/* --- prefixes ----------------------------------------------------------------------------- */
+uint64_t tsu_mark_rebase(const uint8_t *prefix, unsigned skip, unsigned fewer, uint64_t mark)
 {
-    unsigned n = c->count;
-    unsigned lo = 1 + tsu_marks_below(c->marks + 1, n - 1, key->mark), hi;
+    unsigned k = skip - fewer;
+    uint8_t  bytes[8] = {0};
 
-    if (lo == n || c->marks[lo] != key->mark) return lo - 1;
+    if (k == 0) return mark;
+    memcpy(bytes, prefix + fewer, k < 8 ? k : 8);
+    return tsu_text_mark(bytes, 0) | (k < 8 ? mark >> (8 * k) : 0);
+}
+
+unsigned tsu_text_common(const uint8_t *a, const uint8_t *b, unsigned max)
+{
+    unsigned n = 0;
+
+    while (n < max && a[n] == b[n]) n++;
+    return n;
+}
+
+void tsu_key_text(const tsu_key *key, tsu_text *out)
+{
+    if (!key->exact) {
+        tsu_order_text(key->bytes, out);
+        return;
+    }
+    memset(out->bytes, 0, sizeof out->bytes);
+    tsu_put64(out->bytes, __builtin_bswap64(key->mark));
+    out->len = 8;
+    out->whole = true;
+}
+
+unsigned tsu_prefix_common(const tsu_content *c, const tsu_key *key, tsu_text *text)
+{
+    if (c->skip == 0) return 0;
+    if (text->len == 0) tsu_key_text(key, text);
+    return tsu_text_common(text->bytes, tsu_content_prefix(c), c->skip);
+}
+
+int tsu_key_seen_slow(const tsu_content *c, const tsu_key *key, tsu_text *text, tsu_seen *out)
+{
+    if (text->len == 0) tsu_key_text(key, text);
+    out->mark = tsu_text_mark(text->bytes, c->skip);
+    out->exact = text->whole && text->len <= c->skip + 8u;
+    return memcmp(text->bytes, tsu_content_prefix(c), c->skip);
+}
+
+/* --- the way down ------------------------------------------------------------------------- */
+unsigned tsu_inner_child(const tsu_content *c, const tsu_key *key, tsu_text *text, bool strict)
+{
+    unsigned n = c->count, lo, hi;
+    tsu_seen x;
+    int      side = tsu_key_seen(c, key, text, &x);
+
+    if (TSU_UNLIKELY(side != 0)) return side < 0 ? 0 : n - 1;
+    lo = 1 + tsu_marks_below(c->marks + 1, n - 1, x.mark);
+    if (lo == n || c->marks[lo] != x.mark) return lo - 1;
     hi = lo + 1;
-    while (hi < n && c->marks[hi] == key->mark) hi++;
+    while (hi < n && c->marks[hi] == x.mark) hi++;
     while (lo < hi) {
-        unsigned mid = (lo + hi) / 2;
-        int      d = tsu_key_against(key, c->marks[mid], tsu_inner_key(c, mid));
+        unsigned       mid = (lo + hi) / 2;
+        const tsu_sep *sep = tsu_inner_key(c, mid);
+        int            d = x.exact || sep == NULL ? 0 : tsu_term_compare(key->bytes, sep->bytes);
 
         if (strict ? d > 0 : d >= 0) lo = mid + 1;
         else hi = mid;
@@ -259,10 +319,10 @@ static inline void prefetch(const tsu_content *c)
 }
 
 /* NULL key: the first, or if strict the last. */
-static unsigned child_towards(const tsu_content *c, const tsu_key *key, bool strict)
+static unsigned child_towards(const tsu_content *c, const tsu_key *key, tsu_text *text, bool strict)
 {
     if (key == NULL) return strict ? c->count - 1u : 0;
-    return tsu_inner_child(c, key, strict);
+    return tsu_inner_child(c, key, text, strict);
 }
 
 bool tsu_tree_locate(tsu_root *root, const tsu_key *key, unsigned level, bool strict, tsu_tree_place *out)
@@ -275,6 +335,7 @@ restart:
     c = tsu_node_content(node);
     if (c->level < level) return false;
     out->low_known = out->low_none = true;
+    out->text.len = 0;
     for (;;) {
         out->unposted = NULL;
         while (key == NULL ? strict && c->right != NULL : tsu_past_fence(c, key, strict)) {
@@ -287,7 +348,7 @@ restart:
         }
         if (c->level == level) break;
 
-        unsigned     i = child_towards(c, key, strict);
+        unsigned     i = child_towards(c, key, &out->text, strict);
         tsu_tnode   *child = tsu_inner_children(c)[i];
         tsu_content *cc = tsu_node_content(child);
 
@@ -299,7 +360,7 @@ restart:
         }
         if (i > 0) {
             out->low_none = false;
-            out->low_mark = c->marks[i];
+            out->low_mark = tsu_first_mark(c, i);
             out->low = tsu_inner_key(c, i);
         }
         node = child;

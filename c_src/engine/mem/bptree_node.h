@@ -3,20 +3,27 @@
  * A node is one atomic pointer to its content; contents are immutable and replaced by CAS. A content
  * pointer is never used again while a thread that saw it is pinned, so such a CAS has no ABA.
  *
- *     content  0  level, flags, count, run or merge, cells used, cells, bytes / 8
+ *     content  0  level and flags, skip, count, run or merge, cells used, cells, bytes / 8
  *              8  right        the node to the right, NULL at the end of the level
  *             16  fence_mark   keys of this node are below the fence; where right is NULL there is none
  *             24  fence        the fence's bytes; NULL: its mark is exact
  *             32  cells        leaf: the block; inner: NULL
- *             40  marks[count]           order heads of the keys, ascending
+ *             40  gone         leaf: about how many entries are closed
+ *             48  marks[count]           order heads of the keys, ascending
  *                 leaf:  index[count]    one byte each: the key's cell
  *                 inner: children[count], then, with flag KEYED, keys[count] (NULL: the mark is exact)
+ *                 prefix                 `skip` bytes
+ *
+ * Where heads tie too often the keys' texts (order.h) begin alike: `skip` bytes of them are then kept once, as the
+ * prefix, and the marks are the 8 bytes that follow it. A key whose text begins otherwise cannot go into such a content
+ * before it has been rewritten with a shorter prefix. Fences are heads always.
  *
  * Entry 0 of an inner node stands for all keys below entry 1; its mark and key mean nothing.
  *
  * A cell is 0 (unused), then holds versions, then is CLOSED for ever; FROZEN stops all change. A
  * version in a cell that no content names is not in the tree. A cell whose version was taken out
- * elsewhere may hold an empty stamp for a moment; whoever meets it closes it.
+ * elsewhere may hold an empty stamp for a moment; whoever meets it closes it. A closed entry counts as absent and
+ * may stay: it goes with the next rewrite, with an insertion of its key, or with others when they are an eighth.
  *
  * Life of a node
  *     rewrite  freeze all cells; CAS the content to a copy with a fresh block          bptree_leaf.c
@@ -73,7 +80,8 @@ typedef struct tsu_tnode {
 } tsu_tnode;
 
 typedef struct tsu_content {
-    uint8_t    level, flags, count;
+    uint8_t    level : 5, flags : 3;
+    uint8_t    skip, count;
     union {
         uint8_t run;                  /* leaf: neighbouring inserts in a row */
         uint8_t merge;                /* inner: the child to be merged away; 0: none */
@@ -84,6 +92,8 @@ typedef struct tsu_content {
     uint64_t   fence_mark;
     tsu_sep   *fence;
     tsu_word  *cells;
+    /* atomic, and only a hint */
+    tsu_word   gone;
     uint64_t   marks[];
 } tsu_content;
 
@@ -128,22 +138,46 @@ static inline tsu_sep *tsu_inner_key(const tsu_content *c, unsigned i)
 {
     return c->flags & TSU_TREE_KEYED ? tsu_inner_keys(c)[i] : NULL;
 }
+/* Where a content without a prefix ends. */
+static inline size_t tsu_leaf_bytes(unsigned count)
+{
+    return (sizeof(tsu_content) + count * 9u + 7) & ~(size_t)7;
+}
+static inline size_t tsu_inner_bytes(unsigned count, bool keyed)
+{
+    return sizeof(tsu_content) + (size_t)count * (keyed ? 24 : 16);
+}
+static inline size_t tsu_prefix_bytes(unsigned skip) { return (skip + 7u) & ~7u; }
+static inline uint8_t *tsu_content_prefix(const tsu_content *c)
+{
+    size_t at = c->level == 0 ? tsu_leaf_bytes(c->count) : tsu_inner_bytes(c->count, (c->flags & TSU_TREE_KEYED) != 0);
+
+    return (uint8_t *)(uintptr_t)c + at;
+}
 static inline size_t tsu_content_bytes(const tsu_content *c) { return (size_t)c->granules * 8; }
 
 /* --- comparing ------------------------------------------------------------------ */
-/* How many of the n ascending marks are below x. */
+/* How many of the n ascending marks are below x. Without branches on what is compared, which nobody can predict: by
+ * quarters, then the last eight at once; what is left of those is known to be below. */
 static inline unsigned tsu_marks_below(const uint64_t *marks, unsigned n, uint64_t x)
 {
     const uint64_t *base = marks;
+    unsigned        below = 0;
 
-    if (n == 0) return 0;
-    while (n > 1) {
-        unsigned half = n / 2;
-
-        base += base[half - 1] < x ? half : 0;
-        n -= half;
+    if (n < 8) {
+        while (below < n && marks[below] < x) below++;
+        return below;
     }
-    return (unsigned)(base - marks) + (*base < x);
+    while (n > 8) {
+        size_t quarter = n / 4;
+        size_t passed = (size_t)(base[quarter - 1] < x) + (base[2 * quarter - 1] < x) + (base[3 * quarter - 1] < x);
+
+        base += passed * quarter;
+        n -= 3 * (unsigned)quarter;
+    }
+    base = base + n - marks < 8 ? marks : base + n - 8;
+    for (unsigned i = 0; i < 8; i++) below += base[i] < x;
+    return (unsigned)(base - marks) + below;
 }
 
 static inline int tsu_key_against(const tsu_key *key, uint64_t mark, const tsu_sep *sep)
@@ -151,6 +185,39 @@ static inline int tsu_key_against(const tsu_key *key, uint64_t mark, const tsu_s
     if (key->mark != mark) return key->mark < mark ? -1 : 1;
     if (key->exact || sep == NULL) return 0;
     return tsu_term_compare(key->bytes, sep->bytes);
+}
+
+/* --- prefixes --- */
+#define TSU_SKIP_MAX (TSU_TEXT_MAX - 8)
+
+static inline uint64_t tsu_text_mark(const uint8_t *text, unsigned skip)
+{
+    return __builtin_bswap64(tsu_get64(text + skip));
+}
+/* A mark behind a prefix of `skip` bytes as the mark behind its first `fewer`. */
+uint64_t tsu_mark_rebase(const uint8_t *prefix, unsigned skip, unsigned fewer, uint64_t mark);
+/* The head of entry i. */
+static inline uint64_t tsu_first_mark(const tsu_content *c, unsigned i)
+{
+    if (TSU_LIKELY(c->skip == 0)) return c->marks[i];
+    return tsu_mark_rebase(tsu_content_prefix(c), c->skip, 0, c->marks[i]);
+}
+/* How many bytes, up to max, both begin with. */
+unsigned tsu_text_common(const uint8_t *a, const uint8_t *b, unsigned max);
+/* What can be told of a key's text. */
+void tsu_key_text(const tsu_key *key, tsu_text *out);
+/* How much of c's prefix the key has too. */
+unsigned tsu_prefix_common(const tsu_content *c, const tsu_key *key, tsu_text *text);
+
+/* The key as the marks of a content show it. Positive: it is above all that have the prefix; negative: below. text->len 0: not
+ * known yet. */
+typedef struct tsu_seen { uint64_t mark; bool exact; } tsu_seen;
+int tsu_key_seen_slow(const tsu_content *c, const tsu_key *key, tsu_text *text, tsu_seen *out);
+static inline int tsu_key_seen(const tsu_content *c, const tsu_key *key, tsu_text *text, tsu_seen *out)
+{
+    out->mark = key->mark;
+    out->exact = key->exact;
+    return TSU_LIKELY(c->skip == 0) ? 0 : tsu_key_seen_slow(c, key, text, out);
 }
 
 /* The key of a version that some content has under `mark`. */
@@ -187,7 +254,8 @@ typedef struct tsu_leaf_place {
     unsigned  at;              /* found: the entry; else where it would go */
     tsu_word *cell;            /* NULL: the key has no entry with a version */
 } tsu_leaf_place;
-void tsu_leaf_search(const tsu_root *root, const tsu_content *c, const tsu_key *key, tsu_leaf_place *out);
+void tsu_leaf_search(const tsu_root *root, const tsu_content *c, const tsu_key *key, tsu_text *text,
+                     tsu_leaf_place *out);
 
 /* --- coming down -------------------------------------------------------------------- */
 typedef struct tsu_tree_place {
@@ -197,6 +265,7 @@ typedef struct tsu_tree_place {
     uint64_t       low_mark;
     const tsu_sep *low;
     tsu_content   *unposted;                 /* this one's right neighbour was reached by its link */
+    tsu_text       text;                     /* the key's, if len is not 0 */
 } tsu_tree_place;
 
 /* The node of `level` for the key; strict: for the greatest key below it; key NULL: the first node, or if strict the last one.
@@ -204,7 +273,7 @@ typedef struct tsu_tree_place {
 bool tsu_tree_locate(tsu_root *root, const tsu_key *key, unsigned level, bool strict, tsu_tree_place *out);
 
 /* The child of an inner node on the way to the key. */
-unsigned tsu_inner_child(const tsu_content *c, const tsu_key *key, bool strict);
+unsigned tsu_inner_child(const tsu_content *c, const tsu_key *key, tsu_text *text, bool strict);
 
 /* --- memory of one operation ------------------------------------------------------------ */
 /* Spare pieces that were allocated ahead, so that a change which others wait to see finished does not fail
@@ -233,20 +302,16 @@ void *tsu_kit_alloc(tsu_kit *kit, size_t bytes, size_t max, size_t *got);
 void tsu_kit_free(tsu_kit *kit, void *memory, size_t bytes);
 void tsu_kit_retire(tsu_kit *kit, void *memory, size_t bytes);
 
-static inline size_t tsu_leaf_bytes(unsigned count)
-{
-    return (sizeof(tsu_content) + count * 9u + 7) & ~(size_t)7;
-}
-static inline size_t tsu_inner_bytes(unsigned count, bool keyed)
-{
-    return sizeof(tsu_content) + (size_t)count * (keyed ? 24 : 16);
-}
 /* Room for n keys and a few more. */
 unsigned tsu_leaf_cap(unsigned n);
 
-/* All set but the arrays, level 0. `cells` may be NULL. */
-tsu_content *tsu_leaf_make(tsu_kit *kit, unsigned count);
-tsu_content *tsu_inner_make(tsu_kit *kit, unsigned level, unsigned count, bool keyed);
+/* All set but the arrays and the prefix, level 0. `cells` may be NULL. `bytes` at least: what replaces a content that only
+ * grows is not smaller than that, though its prefix may be. */
+tsu_content *tsu_leaf_make(tsu_kit *kit, unsigned count, unsigned skip, size_t bytes);
+tsu_content *tsu_inner_make(tsu_kit *kit, unsigned level, unsigned count, bool keyed, unsigned skip, size_t bytes);
+/* All of the head but the size and the count, which are next's; and the prefix. Returns how many entries of c are counted as
+ * closed. */
+uint64_t tsu_content_head_copy(tsu_content *next, const tsu_content *c);
 /* The very same with other flags or merge number; shares all it owns with c. */
 tsu_content *tsu_content_twin(tsu_kit *kit, const tsu_content *c);
 /* Unused cells, *got of them: at least cap. */
@@ -269,10 +334,12 @@ typedef struct tsu_leaf_entry { uint64_t mark, word; } tsu_leaf_entry;
 
 /* Stops all change in a block. */
 void tsu_leaf_freeze(const tsu_content *c);
-/* The living entries of a frozen leaf, in order; returns how many. */
-unsigned tsu_leaf_gather(const tsu_content *c, tsu_leaf_entry *out);
-/* A leaf with these entries in a fresh block of at least `cap` cells. NULL: no memory. */
-tsu_content *tsu_leaf_build(tsu_kit *kit, const tsu_leaf_entry *entries, unsigned n, unsigned cap);
+/* The living entries of a frozen leaf, in order, with marks behind `skip` bytes of its prefix; returns how many. */
+unsigned tsu_leaf_gather(const tsu_content *c, unsigned skip, tsu_leaf_entry *out);
+/* A leaf with these entries in a fresh block of at least `cap` cells; their marks are behind `skip` bytes of the prefix. It
+ * may get a longer one, but not so that the key `also` does not fit (NULL: any). NULL: no memory. `bytes`: as above. */
+tsu_content *tsu_leaf_build(tsu_kit *kit, const uint8_t *prefix, unsigned skip, const tsu_leaf_entry *entries, unsigned n,
+                            unsigned cap, const tsu_key *also, size_t bytes);
 /* The cell's word; an empty stamp is closed first. */
 uint64_t tsu_leaf_cell_load(tsu_word *cell);
 /* For ever without a version? */
@@ -287,15 +354,21 @@ typedef enum tsu_leaf_outcome {
     TSU_LEAF_FULL,          /* has to be rewritten first */
     TSU_LEAF_NOMEM
 } tsu_leaf_outcome;
-/* Puts a version under a key that `at` says is absent from content c of the node. */
+/* Puts a version under a key that `at` says is absent from content c of the node. FULL too if the key does not have c's prefix. */
 tsu_leaf_outcome tsu_leaf_insert(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_leaf_place *at,
-                                 const tsu_key *key, uint64_t word);
-/* Drops the closed entry of that cell, if it is still there. *left: keys that remain in the leaf, or UINT_MAX. */
-void tsu_leaf_purge(tsu_kit *kit, const tsu_key *key, tsu_word *cell, unsigned *left);
+                                 const tsu_key *key, tsu_text *text, uint64_t word);
+/* Counts one more closed entry in the leaf. True: it is time to drop them. */
+bool tsu_leaf_gone(const tsu_tree_place *at);
+/* Drops the closed entries of the leaf with the cell's entry, if that is still there; `at`: where it was. *left: keys that remain,
+ * of *before; both 0 if nothing was dropped. */
+void tsu_leaf_purge(tsu_kit *kit, const tsu_tree_place *at, const tsu_key *key, tsu_word *cell, unsigned *before,
+                    unsigned *left);
+/* After a CAS from c to next, which was made when `known` of c's entries were counted as closed. */
+void tsu_leaf_gone_since(const tsu_content *c, tsu_content *next, uint64_t known);
 
 /* --- the shape: bptree_shape.c ---------------------------------------------------------------- */
-/* Replaces content c of a leaf by one with free cells, or by two: full, frozen by another thread, or MERGING. `key` is what
- * is on its way into it. Afterwards look again. */
+/* Replaces content c of a leaf by one with free cells, or by two: full, frozen by another thread, MERGING or beside a MERGING
+ * one. `key` is what is on its way into it. Afterwards look again. */
 tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_key *key);
 /* Replaces content c of the node by n contents: the first stays with the node, the others get new nodes, linked in a row; the
  * last inherits c's fence and right link; part i begins with seps[i], seps[0] is not looked at. The first may share
@@ -314,8 +387,9 @@ void tsu_tree_hint(tsu_thread *self, const tsu_root *root, const tsu_tnode *node
 /* The leaf for the key: the remembered one, if it is that. */
 void tsu_tree_locate_near(tsu_thread *self, tsu_root *root, const tsu_key *key, uint64_t retirements,
                           tsu_tree_place *out);
-/* Removed by us or by whoever put an aborted version right: drops the entry, and tidies up around it. */
-void tsu_tree_entry_drop(tsu_kit *kit, const tsu_key *key, tsu_word *cell);
+/* Its cell at that place was closed by us or by whoever put an aborted version right: drops the entry, now or later, and tidies up
+ * around it. */
+void tsu_tree_entry_drop(tsu_kit *kit, const tsu_tree_place *at, const tsu_key *key, tsu_word *cell);
 
 /* --- commits: bptree_commit.c, see kind.h ------------------------------------------------------ */
 tsu_status tsu_tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_entry *entry,

@@ -3,11 +3,19 @@
 
 /* More living keys than this in a leaf that is rewritten: it is split. */
 #define SPLIT_ABOVE (TSU_LEAF_KEYS_MAX - TSU_LEAF_KEYS_MAX / 8)
+/* With fewer it does not matter whether separators tie. */
+#define PREFIX_CHILDREN_MIN 8
 
 static tsu_status help(tsu_kit *kit, const tsu_key *key, unsigned level);
 static tsu_status merge_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc);
 
 static tsu_key fence_key(const tsu_content *c) { return tsu_key_of_sep(c->fence_mark, c->fence); }
+
+/* Separator i of an inner node. */
+static tsu_key sep_key(const tsu_content *c, unsigned i)
+{
+    return tsu_key_of_sep(tsu_first_mark(c, i), tsu_inner_key(c, i));
+}
 
 /* --- splitting ------------------------------------------------------------------------ */
 tsu_leaf_outcome tsu_tree_swing_parts(tsu_kit *kit, tsu_tnode *node, tsu_content *c, tsu_content **parts,
@@ -34,7 +42,7 @@ tsu_leaf_outcome tsu_tree_swing_parts(tsu_kit *kit, tsu_tnode *node, tsu_content
     if (over_root) {
         key = tsu_sep_make(kit, &seps[1], &ok);
         if (!ok) goto done;
-        if ((top = tsu_inner_make(kit, c->level + 1u, 2, key != NULL)) == NULL) goto done;
+        if ((top = tsu_inner_make(kit, c->level + 1u, 2, key != NULL, 0, 0)) == NULL) goto done;
         top->marks[0] = 0;
         top->marks[1] = seps[1].mark;
         tsu_inner_children(top)[0] = nodes[0];
@@ -60,32 +68,36 @@ done:
     return outcome;
 }
 
-/* Where the key would go among entries. */
-static unsigned entries_below(const tsu_root *root, const tsu_leaf_entry *entries, unsigned n, const tsu_key *key)
+/* Where the key, seen as the entries' marks are, would go among them. */
+static unsigned entries_below(const tsu_root *root, const tsu_leaf_entry *entries, unsigned n, const tsu_key *key,
+                              const tsu_seen *x)
 {
     unsigned i = 0;
     size_t   len;
 
-    while (i < n && entries[i].mark < key->mark) i++;
-    if (key->exact) return i;
-    while (i < n && entries[i].mark == key->mark
+    while (i < n && entries[i].mark < x->mark) i++;
+    if (x->exact) return i;
+    while (i < n && entries[i].mark == x->mark
            && tsu_term_compare(tsu_version_key(entries[i].word, root->keypos, &len), key->bytes) < 0) i++;
     return i;
 }
 
-static tsu_status leaf_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_leaf_entry *entries,
-                             unsigned n, const tsu_key *key)
+static tsu_status leaf_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, unsigned skip, const tsu_leaf_entry *entries,
+                             unsigned n, const tsu_key *key, const tsu_seen *x)
 {
-    unsigned         at = entries_below(kit->root, entries, n, key);
+    const uint8_t   *prefix = tsu_content_prefix(c);
+    unsigned         at = entries_below(kit->root, entries, n, key, x);
     bool             in_order = c->run >= TSU_RUN_MIN || (at == n && c->right == NULL);
     unsigned         m = in_order ? at : n / 2;
-    tsu_key          sep = m == n ? *key : tsu_key_of(kit->root, entries[m].mark, entries[m].word);
+    bool             goes_left = m < n && at <= m;
+    tsu_key          sep = m == n ? *key : tsu_key_of(kit->root, tsu_mark_rebase(prefix, skip, 0, entries[m].mark),
+                                                      entries[m].word);
     tsu_content     *left, *right;
 
     /* what loads in order leave behind stays full, and gets no room */
-    left = tsu_leaf_build(kit, entries, m, m == n ? n : tsu_leaf_cap(m));
+    left = tsu_leaf_build(kit, prefix, skip, entries, m, m == n ? n : tsu_leaf_cap(m), goes_left ? key : NULL, 0);
     if (left == NULL) return TSU_NOMEM;
-    right = tsu_leaf_build(kit, entries + m, n - m, m == 0 ? n : tsu_leaf_cap(n - m));
+    right = tsu_leaf_build(kit, prefix, skip, entries + m, n - m, m == 0 ? n : tsu_leaf_cap(n - m), goes_left ? NULL : key, 0);
     if (right == NULL) {
         tsu_content_drop(kit, left, true);
         return TSU_NOMEM;
@@ -99,15 +111,21 @@ tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const t
 {
     tsu_leaf_entry entries[256];
     tsu_content   *next;
-    unsigned       n = c->count;
+    tsu_key        like_none = {.exact = true};
+    tsu_text       text = {.len = 0};
+    tsu_seen       x = {key->mark, key->exact};
+    unsigned       n = c->count, skip, more = key->exact && c->skip == 0 ? 0 : TSU_TEXT_MAX;
 
     if (c->flags & TSU_TREE_MERGING) return help(kit, key, 0);
+    /* The leaf that takes a MERGING neighbour in is not rewritten before it has: the merger who freezes its cells and the
+     * writer who gives it fresh ones would go on for ever. */
+    if (c->right != NULL && (tsu_node_content(c->right)->flags & TSU_TREE_MERGING)) return help(kit, key, 0);
     /* memory first: others wait for what is frozen */
     if (n > SPLIT_ABOVE) {
-        if (!tsu_kit_reserve(kit, tsu_leaf_bytes(n)) || !tsu_kit_reserve(kit, n * sizeof(tsu_word))
-            || !tsu_kit_reserve(kit, tsu_leaf_bytes((n + 1) / 2))
+        if (!tsu_kit_reserve(kit, tsu_leaf_bytes(n) + more) || !tsu_kit_reserve(kit, n * sizeof(tsu_word))
+            || !tsu_kit_reserve(kit, tsu_leaf_bytes((n + 1) / 2) + more)
             || !tsu_kit_reserve(kit, tsu_leaf_cap((n + 1) / 2) * sizeof(tsu_word))) return TSU_NOMEM;
-    } else if (!tsu_kit_reserve(kit, tsu_leaf_bytes(n))
+    } else if (!tsu_kit_reserve(kit, tsu_leaf_bytes(n) + more)
                || !tsu_kit_reserve(kit, tsu_leaf_cap(n) * sizeof(tsu_word))) {
         return TSU_NOMEM;
     }
@@ -115,9 +133,16 @@ tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const t
     tsu_leaf_freeze(c);
     TSU_TREE_STEP(TSU_TREE_FROZEN);
     if (tsu_node_content(node) != c) return TSU_OK;
-    n = tsu_leaf_gather(c, entries);
-    if (n > SPLIT_ABOVE) return leaf_split(kit, node, c, entries, n, key);
-    next = tsu_leaf_build(kit, entries, n, tsu_leaf_cap(n));
+    skip = tsu_prefix_common(c, key, &text);
+    if (skip > 0) {
+        x.mark = tsu_text_mark(text.bytes, skip);
+        x.exact = text.whole && text.len <= skip + 8u;
+    }
+    n = tsu_leaf_gather(c, skip, entries);
+    if (n > SPLIT_ABOVE) return leaf_split(kit, node, c, skip, entries, n, key, &x);
+    /* While keys that do not fit shorten the prefix nobody makes it longer: or two of them could go on for ever. */
+    next = tsu_leaf_build(kit, tsu_content_prefix(c), skip, entries, n, tsu_leaf_cap(n), skip < c->skip ? &like_none : key,
+                          n == c->count ? tsu_content_bytes(c) : 0);
     if (next == NULL) return TSU_NOMEM;
     next->run = c->run;
     next->right = c->right;
@@ -128,12 +153,54 @@ tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const t
     return TSU_OK;
 }
 
+/* The same, not published yet, with a longer prefix if that helps. */
+static __attribute__((noinline)) tsu_content *inner_prefixed(tsu_kit *kit, tsu_content *c)
+{
+    unsigned     n = c->count, ties = 0, left = 0, skip;
+    tsu_content *next;
+    tsu_text     text, other;
+
+    if (n < PREFIX_CHILDREN_MIN || !(c->flags & TSU_TREE_KEYED)) return c;
+    for (unsigned i = 2; i < n; i++) ties += c->marks[i] == c->marks[i - 1];
+    if (ties < n / 4) return c;
+    for (unsigned i = 1; i < n; i++)
+        if (tsu_inner_key(c, i) == NULL) return c;
+    tsu_order_text(tsu_inner_key(c, 1)->bytes, &text);
+    tsu_order_text(tsu_inner_key(c, n - 1)->bytes, &other);
+    skip = tsu_text_common(text.bytes, other.bytes, text.len < other.len ? text.len : other.len);
+    if (skip == text.len && skip == other.len) return c;
+    if (skip > TSU_SKIP_MAX) skip = TSU_SKIP_MAX;
+    if (skip <= c->skip) return c;
+    next = tsu_inner_make(kit, c->level, n, true, skip, tsu_content_bytes(c));
+    if (next == NULL) return c;
+    next->merge = c->merge;
+    next->right = c->right;
+    next->fence_mark = c->fence_mark;
+    next->fence = c->fence;
+    memcpy(tsu_content_prefix(next), text.bytes, skip);
+    memcpy(tsu_inner_children(next), tsu_inner_children(c), n * sizeof(tsu_tnode *));
+    memcpy(tsu_inner_keys(next), tsu_inner_keys(c), n * sizeof(tsu_sep *));
+    next->marks[0] = 0;
+    for (unsigned i = 1; i < n; i++) {
+        tsu_order_text(tsu_inner_key(c, i)->bytes, &other);
+        next->marks[i] = tsu_text_mark(other.bytes, skip);
+        if (i > 1) left += next->marks[i] == next->marks[i - 1];
+    }
+    if (2 * left > ties) {
+        tsu_content_drop(kit, next, false);
+        return c;
+    }
+    tsu_content_drop(kit, c, false);
+    return next;
+}
+
 /* Entries [from, to) of c; entry 0 of the result means nothing. */
 static tsu_content *inner_part(tsu_kit *kit, const tsu_content *c, unsigned from, unsigned to)
 {
-    tsu_content *part = tsu_inner_make(kit, c->level, to - from, (c->flags & TSU_TREE_KEYED) != 0);
+    tsu_content *part = tsu_inner_make(kit, c->level, to - from, (c->flags & TSU_TREE_KEYED) != 0, c->skip, 0);
 
     if (part == NULL) return NULL;
+    memcpy(tsu_content_prefix(part), tsu_content_prefix(c), c->skip);
     memcpy(part->marks, c->marks + from, (to - from) * sizeof(uint64_t));
     memcpy(tsu_inner_children(part), tsu_inner_children(c) + from, (to - from) * sizeof(tsu_tnode *));
     if (part->flags & TSU_TREE_KEYED) {
@@ -141,14 +208,14 @@ static tsu_content *inner_part(tsu_kit *kit, const tsu_content *c, unsigned from
         tsu_inner_keys(part)[0] = NULL;
     }
     part->marks[0] = 0;
-    return part;
+    return inner_prefixed(kit, part);
 }
 
 static tsu_status inner_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, unsigned at)
 {
     unsigned         n = c->count;
     unsigned         m = at + 1 == n && c->right == NULL ? n - 1 : n / 2;      /* loads in order: stay full */
-    tsu_key          sep = tsu_key_of_sep(c->marks[m], tsu_inner_key(c, m));
+    tsu_key          sep = sep_key(c, m);
     tsu_content     *left, *right;
     tsu_sep         *key;
     tsu_leaf_outcome outcome;
@@ -176,7 +243,8 @@ void tsu_tree_post(tsu_kit *kit, unsigned level, tsu_content *c)
         tsu_tree_place p;
         tsu_content   *pc, *next;
         tsu_sep       *sep;
-        unsigned       i, n;
+        unsigned       i, n, skip;
+        uint64_t       seen;
         bool           ok;
 
         if (!tsu_tree_locate(kit->root, &key, level + 1, false, &p)) return;
@@ -189,9 +257,9 @@ void tsu_tree_post(tsu_kit *kit, unsigned level, tsu_content *c)
             if (merge_finish(kit, p.node, pc) != TSU_OK) return;
             continue;
         }
-        i = tsu_inner_child(pc, &key, false);
+        i = tsu_inner_child(pc, &key, &p.text, false);
         if (tsu_inner_children(pc)[i] == child) return;
-        if (i > 0 && tsu_key_against(&key, pc->marks[i], tsu_inner_key(pc, i)) == 0) return;
+        if (i > 0 && tsu_key_against(&key, tsu_first_mark(pc, i), tsu_inner_key(pc, i)) == 0) return;
         /* It may have been posted, merged away and retired while we were on the way. A merge needs it posted, so
          * either it is MERGING by now, or the content without it that we hold is out of date and the CAS fails. */
         if (tsu_node_content(child)->flags & TSU_TREE_MERGING) return;
@@ -202,7 +270,9 @@ void tsu_tree_post(tsu_kit *kit, unsigned level, tsu_content *c)
         }
         sep = tsu_sep_make(kit, &key, &ok);
         if (!ok) return;
-        next = tsu_inner_make(kit, pc->level, n + 1, sep != NULL || (pc->flags & TSU_TREE_KEYED));
+        skip = tsu_prefix_common(pc, &key, &p.text);
+        seen = skip > 0 ? tsu_text_mark(p.text.bytes, skip) : key.mark;
+        next = tsu_inner_make(kit, pc->level, n + 1, sep != NULL || (pc->flags & TSU_TREE_KEYED), skip, tsu_content_bytes(pc));
         if (next == NULL) {
             tsu_sep_drop(kit, sep);
             return;
@@ -210,16 +280,18 @@ void tsu_tree_post(tsu_kit *kit, unsigned level, tsu_content *c)
         next->right = pc->right;
         next->fence_mark = pc->fence_mark;
         next->fence = pc->fence;
+        memcpy(tsu_content_prefix(next), tsu_content_prefix(pc), skip);
         for (unsigned from = 0, to = 0; from < n; from++, to++) {
-            next->marks[to] = pc->marks[from];
+            next->marks[to] = tsu_mark_rebase(tsu_content_prefix(pc), pc->skip, skip, pc->marks[from]);
             tsu_inner_children(next)[to] = tsu_inner_children(pc)[from];
             if (next->flags & TSU_TREE_KEYED) tsu_inner_keys(next)[to] = tsu_inner_key(pc, from);
             if (from != i) continue;
             to++;
-            next->marks[to] = key.mark;
+            next->marks[to] = seen;
             tsu_inner_children(next)[to] = child;
             if (next->flags & TSU_TREE_KEYED) tsu_inner_keys(next)[to] = sep;
         }
+        if (next->count % PREFIX_CHILDREN_MIN == 0) next = inner_prefixed(kit, next);
         if (tsu_node_swing(p.node, pc, next)) {
             tsu_content_retire(kit, pc, false);
             /* somebody did not get round to it, or had no memory */
@@ -264,26 +336,41 @@ static tsu_status mark(tsu_kit *kit, tsu_tnode *node, tsu_content **out)
     return TSU_OK;
 }
 
+static unsigned prefixes_common(const tsu_content *x, const tsu_content *r)
+{
+    return tsu_text_common(tsu_content_prefix(x), tsu_content_prefix(r), x->skip < r->skip ? x->skip : r->skip);
+}
+
 /* x and r, neighbours, as one content. Not inlined: its caller may stand on the stack once for each level. */
 static __attribute__((noinline)) tsu_content *leaf_union(tsu_kit *kit, const tsu_content *x, const tsu_content *r)
 {
     tsu_leaf_entry entries[512];
-    unsigned       n = tsu_leaf_gather(x, entries);
+    unsigned       skip = prefixes_common(x, r), n = tsu_leaf_gather(x, skip, entries);
 
-    n += tsu_leaf_gather(r, entries + n);
-    return tsu_leaf_build(kit, entries, n, tsu_leaf_cap(n));
+    n += tsu_leaf_gather(r, skip, entries + n);
+    return tsu_leaf_build(kit, tsu_content_prefix(x), skip, entries, n, tsu_leaf_cap(n), NULL, 0);
 }
 
 static tsu_content *inner_union(tsu_kit *kit, const tsu_content *x, const tsu_content *r)
 {
     bool         keyed = ((x->flags | r->flags) & TSU_TREE_KEYED) || x->fence != NULL;
-    unsigned     n = x->count;
-    tsu_content *u = tsu_inner_make(kit, x->level, n + r->count, keyed);
+    unsigned     n = x->count, skip = prefixes_common(x, r);
+    tsu_key      fence = fence_key(x);
+    tsu_text     text = {.len = 0};
+    tsu_content *u;
 
+    if (skip > 0) {
+        unsigned too = tsu_prefix_common(x, &fence, &text);
+
+        if (too < skip) skip = too;
+    }
+    u = tsu_inner_make(kit, x->level, n + r->count, keyed, skip, 0);
     if (u == NULL) return NULL;
-    memcpy(u->marks, x->marks, n * sizeof(uint64_t));
-    memcpy(u->marks + n, r->marks, r->count * sizeof(uint64_t));
-    u->marks[n] = x->fence_mark;
+    memcpy(tsu_content_prefix(u), tsu_content_prefix(x), skip);
+    for (unsigned i = 0; i < n; i++) u->marks[i] = tsu_mark_rebase(tsu_content_prefix(x), x->skip, skip, x->marks[i]);
+    for (unsigned i = 0; i < r->count; i++)
+        u->marks[n + i] = tsu_mark_rebase(tsu_content_prefix(r), r->skip, skip, r->marks[i]);
+    u->marks[n] = skip > 0 ? tsu_text_mark(text.bytes, skip) : x->fence_mark;
     memcpy(tsu_inner_children(u), tsu_inner_children(x), n * sizeof(tsu_tnode *));
     memcpy(tsu_inner_children(u) + n, tsu_inner_children(r), r->count * sizeof(tsu_tnode *));
     if (keyed) {
@@ -308,6 +395,7 @@ static tsu_status absorb(tsu_kit *kit, tsu_tnode *x, tsu_tnode *right, const tsu
         if (xc->flags & TSU_TREE_MERGING) return TSU_OK;      /* the caller is out of date */
         if (xc->level == 0) {
             tsu_leaf_freeze(xc);
+            TSU_TREE_STEP(TSU_TREE_FROZEN);
             if (tsu_node_content(x) != xc) continue;
             u = leaf_union(kit, xc, r);
         } else {
@@ -346,9 +434,9 @@ static tsu_status collapse_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc
     if (s != TSU_OK) return s;
     if (tsu_node_content(node) != pc) return TSU_OK;
     if (c->level == 0) {
-        unsigned n = tsu_leaf_gather(c, entries);
+        unsigned n = tsu_leaf_gather(c, c->skip, entries);
 
-        copy = tsu_leaf_build(kit, entries, n, tsu_leaf_cap(n));
+        copy = tsu_leaf_build(kit, tsu_content_prefix(c), c->skip, entries, n, tsu_leaf_cap(n), NULL, 0);
         if (copy != NULL) {
             copy->right = c->right;
             copy->fence_mark = c->fence_mark;
@@ -356,7 +444,7 @@ static tsu_status collapse_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc
         }
     } else {
         copy = tsu_content_twin(kit, c);
-        if (copy != NULL) copy->flags &= (uint8_t)~TSU_TREE_MERGING;
+        if (copy != NULL) copy->flags &= TSU_TREE_KEYED;
     }
     if (copy == NULL) return TSU_NOMEM;
     if (c->right != NULL) {
@@ -364,7 +452,7 @@ static tsu_status collapse_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc
 
         key = tsu_sep_make(kit, &fence, &ok);
         moved = tsu_node_make(kit, copy);
-        top = tsu_inner_make(kit, pc->level, 2, key != NULL);
+        top = tsu_inner_make(kit, pc->level, 2, key != NULL, 0, 0);
         if (!ok || moved == NULL || top == NULL) {
             tsu_sep_drop(kit, key);
             tsu_node_drop(kit, moved);
@@ -402,14 +490,15 @@ static tsu_status merge_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc)
 
     if (i == TSU_TREE_COLLAPSE) return collapse_finish(kit, node, pc);
     right = tsu_inner_children(pc)[i];
-    sep = tsu_key_of_sep(pc->marks[i], tsu_inner_key(pc, i));
+    sep = sep_key(pc, i);
     if ((s = mark(kit, right, &r)) != TSU_OK) return s;
     if (tsu_node_content(node) != pc) return TSU_OK;
     if ((s = absorb(kit, tsu_inner_children(pc)[i - 1], right, r, &sep)) != TSU_OK) return s;
     TSU_TREE_STEP(TSU_TREE_ABSORBED);
     if (tsu_node_content(node) != pc) return TSU_OK;
-    next = tsu_inner_make(kit, pc->level, pc->count - 1u, (pc->flags & TSU_TREE_KEYED) != 0);
+    next = tsu_inner_make(kit, pc->level, pc->count - 1u, (pc->flags & TSU_TREE_KEYED) != 0, pc->skip, 0);
     if (next == NULL) return TSU_NOMEM;
+    memcpy(tsu_content_prefix(next), tsu_content_prefix(pc), pc->skip);
     next->right = pc->right;
     next->fence_mark = pc->fence_mark;
     next->fence = pc->fence;
@@ -465,7 +554,7 @@ static bool merge_pair(tsu_kit *kit, tsu_tnode *node, tsu_content *pc, unsigned 
     if (lc->right != right || !fit_together(lc, rc)) return false;
     /* memory first: from the flag on others wait for the end */
     if (!tsu_kit_reserve(kit, tsu_content_bytes(rc))
-        || !tsu_kit_reserve(kit, lc->level == 0 ? tsu_leaf_bytes(sum) : tsu_inner_bytes(sum, true))
+        || !tsu_kit_reserve(kit, lc->level == 0 ? tsu_leaf_bytes(sum) + TSU_TEXT_MAX : tsu_inner_bytes(sum, true) + lc->skip)
         || (lc->level == 0 && !tsu_kit_reserve(kit, tsu_leaf_cap(sum) * sizeof(tsu_word)))
         || !tsu_kit_reserve(kit, tsu_content_bytes(pc))) return false;
     flagged = tsu_content_twin(kit, pc);
@@ -534,7 +623,7 @@ void tsu_tree_shrink(tsu_kit *kit, const tsu_key *key)
             level++;
             continue;
         }
-        i = tsu_inner_child(pc, key, false);
+        i = tsu_inner_child(pc, key, &p.text, false);
         left = pc->count - 1u;
         if (!(i > 0 && merge_pair(kit, p.node, pc, i))) {
             if (i + 1u >= pc->count || tsu_node_content(p.node) != pc) return;

@@ -223,6 +223,43 @@ TEST(a_dump_has_a_line_for_each_node)
     tool_destroy(self, root);
 }
 
+static void prefix_line(void *ctx, const char *line)
+{
+    ((int *)ctx)[0]++;
+    ((int *)ctx)[1] += strstr(line, " skip ") != NULL;
+}
+
+TEST(keys_that_begin_alike_keep_that_once_and_others_come_in_between_all_the_same)
+{
+    static model m;
+    uint64_t     rng = tsu_test_seed();
+    tsu_thread  *self = threads_setup();
+    tsu_root    *root = tool_make(self);
+    int64_t      had = -1;
+
+    model_init(&m, 4000);
+    for (uint32_t i = 0; i < 4000; i++) {
+        uint32_t id = i < 1000 ? 500 + i : i * 7919 % 4000;      /* from 2000 on they begin in another way */
+        int      lines[2] = {0};
+
+        tsu_pin(self);
+        EXPECT_EQ(tool_put(self, root, TOOL_BINARIES, id, 0, i, false, &had), TSU_OK);
+        m.value[id] = i;
+        if (i % 500 == 499) {
+            tool_expect_sound(self, root);
+            tsu_tree_dump(root, prefix_line, lines);
+            EXPECT(2 * lines[1] > lines[0]);
+        }
+        tsu_unpin(self);
+        tsu_ebr_relax(self);
+    }
+    tsu_pin(self);
+    expect_walk(self, root, &m, TOOL_BINARIES, -1, false, &rng);
+    expect_walk(self, root, &m, TOOL_BINARIES, 4000, true, &rng);
+    tsu_unpin(self);
+    tool_destroy(self, root);
+}
+
 #ifdef TSU_DEBUG
 /* --- memory that runs out ---------------------------------------------------------------- */
 static bool oom_run(tsu_thread *self, long n, uint64_t seed)
@@ -438,6 +475,50 @@ TEST(a_tree_left_in_the_middle_of_a_merge_is_taken_apart_whole)
     /* what those threads had in their hands, unlinked and not yet retired, is lost with them */
     threads_lost = threads_live() - live;
     EXPECT(threads_lost <= 24 * 8192);
+}
+
+static tsu_root *beside_root;
+static bool      beside_busy, beside_marked;
+static int       beside_writes;
+
+/* Whenever a merge has frozen the left leaf, another writer wants to change a key there. */
+static void beside_hook(tsu_tree_step step)
+{
+    int64_t had = -1;
+
+    if (step == TSU_TREE_MARKED) beside_marked = true;
+    if (step != TSU_TREE_FROZEN || !beside_marked || beside_busy || beside_writes == 50) return;
+    beside_busy = true;
+    beside_writes++;
+    EXPECT_EQ(tool_put(tsu_thread_self(), beside_root, TOOL_INTS, 0, 0, 1000 + beside_writes, false, &had), TSU_OK);
+    beside_busy = false;
+}
+
+TEST(a_merge_ends_though_a_writer_comes_in_between_each_time)
+{
+    static model m;
+    uint64_t     rng = tsu_test_seed();
+    tsu_thread  *self = threads_setup();
+    int64_t      had = -1;
+    uint32_t     ids = TWO_LEAVES;
+
+    model_init(&m, TWO_LEAVES);
+    beside_root = tool_make(self);
+    beside_marked = false;
+    beside_writes = 0;
+    tsu_pin(self);
+    for (uint32_t id = 0; id < ids; id++) EXPECT_EQ(tool_put(self, beside_root, TOOL_INTS, id, 0, id, false, &had), TSU_OK);
+    for (uint32_t id = 1; id < 30; id++) EXPECT_EQ(tool_remove(self, beside_root, TOOL_INTS, id, 0, &had), TSU_OK);
+    tsu_tree_step_hook = beside_hook;
+    while (!beside_marked && ids > 30) EXPECT_EQ(tool_remove(self, beside_root, TOOL_INTS, --ids, 0, &had), TSU_OK);
+    tsu_tree_step_hook = NULL;
+    EXPECT_EQ(beside_writes, 1);
+    m.value[0] = 1001;
+    for (uint32_t id = 30; id < ids; id++) m.value[id] = id;
+    tool_expect_sound(self, beside_root);
+    expect_walk(self, beside_root, &m, TOOL_INTS, -1, false, &rng);
+    tsu_unpin(self);
+    tool_destroy(self, beside_root);
 }
 #endif
 

@@ -204,11 +204,12 @@ static int named_compare(const tsu_token *x, const tsu_token *y)
 
 /* ---- Comparing ---- */
 
-static int terms_compare(const uint8_t **pa, const uint8_t **pb, bool exact, unsigned depth);
+/* `left` terms of each, up to the first that differ. Moves past all of them when they are equal. */
+static int terms_compare(const uint8_t **pa, const uint8_t **pb, uint64_t left, bool exact, unsigned depth);
 
 static int terms_compare_from(const uint8_t *a, const uint8_t *b, bool exact, unsigned depth)
 {
-    return terms_compare(&a, &b, exact, depth);
+    return terms_compare(&a, &b, 1, exact, depth);
 }
 
 /* Two maps of n pairs each, behind their tokens; moves past both when they are equal. Equal keys have
@@ -312,10 +313,9 @@ static int string_list_compare(const tsu_token *s, const tsu_token *list, const 
     return list->flag ? -tail_compare(*q, RANK_NIL) : 0;
 }
 
-static int terms_compare(const uint8_t **pa, const uint8_t **pb, bool exact, unsigned depth)
+static int terms_compare(const uint8_t **pa, const uint8_t **pb, uint64_t left, bool exact, unsigned depth)
 {
     const uint8_t *a = *pa, *b = *pb;
-    uint64_t       left = 1;
     ending         end = END_EQUAL;
     int            end_against = RANK_LIST;
     tsu_token      x, y;
@@ -423,15 +423,48 @@ static int terms_compare(const uint8_t **pa, const uint8_t **pb, bool exact, uns
     return 0;
 }
 
+/* What keys are mostly made of, integers, atoms, short binaries and tuples of these, without the general way. */
 int tsu_term_compare(const uint8_t *a, const uint8_t *b)
 {
-    int64_t x, y;
+    uint64_t left = 1;
 
-    if (tsu_term_int64(a, &x) && tsu_term_int64(b, &y)) return CMP(x, y);
-    return terms_compare(&a, &b, false, 0);
+    for (; left > 0; left--) {
+        uint8_t s = *a, t = *b;
+
+        if (s < TSU_TAG_BIGPOS && t < TSU_TAG_BIGPOS) {
+            tsu_token x, y;
+
+            tsu_term_next(&a, &x);
+            tsu_term_next(&b, &y);
+            if (x.i != y.i) return CMP(x.i, y.i);
+        } else if (s >= TSU_TAG_BINARY0 && s < TSU_TAG_TUPLE0 && t >= TSU_TAG_BINARY0 && t < TSU_TAG_TUPLE0) {
+            unsigned n = s - TSU_TAG_BINARY0, m = t - TSU_TAG_BINARY0;
+            int      c = memcmp(a + 1, b + 1, n < m ? n : m);
+
+            if (c != 0) return c;
+            if (n != m) return CMP(n, m);
+            a += 1 + n;
+            b += 1 + n;
+        } else if (s != t) {
+            break;
+        } else if (s == TSU_TAG_ATOM4) {
+            uint32_t x = tsu_get32(a + 1), y = tsu_get32(b + 1);
+
+            if (x != y) return atoms_compare(x, y);
+            a += 5;
+            b += 5;
+        } else if (s >= TSU_TAG_TUPLE0 && s < TSU_TAG_TUPLE0 + 16) {
+            left += s - TSU_TAG_TUPLE0;
+            a++;
+            b++;
+        } else {
+            break;
+        }
+    }
+    return left == 0 ? 0 : terms_compare(&a, &b, left, false, 0);
 }
 
 int tsu_term_compare_exact(const uint8_t *a, const uint8_t *b)
 {
-    return terms_compare(&a, &b, true, 0);
+    return terms_compare(&a, &b, 1, true, 0);
 }

@@ -51,6 +51,16 @@ void tsu_order_encode(const uint8_t *term, tsu_writer *w);
 
 uint64_t tsu_order_head_slow(const uint8_t *term, bool *exact);
 
+/* TEXT of a term: as the head, but more of it, and zeros behind. O1 and O2 hold for texts, and for what is left of them
+ * when as many bytes are taken off both that are the same in both. `whole`: nothing was cut off. */
+#define TSU_TEXT_MAX 64
+typedef struct tsu_text {
+    uint8_t bytes[TSU_TEXT_MAX];
+    uint8_t len;
+    bool    whole;
+} tsu_text;
+void tsu_order_text(const uint8_t *term, tsu_text *out);
+
 /* The head of an integer below 2^55 in size. */
 static inline uint64_t tsu_order_head_int(int64_t v)
 {

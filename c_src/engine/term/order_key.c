@@ -375,28 +375,38 @@ void tsu_order_encode(const uint8_t *term, tsu_writer *w)
 
 /* ---- Heads ---- */
 
-/* A head being put together: 8 bytes, then it is full; cut: nothing more may go in. */
+/* A head or text being put together: `max` bytes, then it is full; cut: nothing more may go in. */
 typedef struct head {
-    uint64_t value;
-    unsigned len;
+    uint8_t *bytes;
+    unsigned len, max;
     bool     cut;
 } head;
 
 static void head_put(head *h, const uint8_t *bytes, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        if (h->len == 8) { h->cut = true; return; }
-        h->value |= (uint64_t)bytes[i] << (56 - 8 * h->len++);
+    size_t room = h->max - h->len;
+
+    if (len > room) {
+        len = room;
+        h->cut = true;
     }
+    memcpy(h->bytes + h->len, bytes, len);
+    h->len += (unsigned)len;
 }
 
 static void head_byte(head *h, uint8_t byte) { head_put(h, &byte, 1); }
 
 static void head_text(head *h, const uint8_t *text, size_t len, uint8_t close)
 {
-    for (size_t i = 0; i < len && !h->cut; i++) {
-        head_byte(h, text[i]);
-        if (text[i] == 0) head_byte(h, 0xff);
+    while (len > 0 && !h->cut) {
+        size_t         look = len < TSU_TEXT_MAX ? len : TSU_TEXT_MAX;
+        const uint8_t *zero = memchr(text, 0, look);
+        size_t         n = zero != NULL ? (size_t)(zero - text) + 1 : look;
+
+        head_put(h, text, n);
+        if (zero != NULL) head_byte(h, 0xff);
+        text += n;
+        len -= n;
     }
     head_byte(h, 0);
     head_byte(h, close);
@@ -426,11 +436,11 @@ static void head_number(head *h, const tsu_token *t)
     }
 }
 
-uint64_t tsu_order_head_slow(const uint8_t *term, bool *exact)
+static void head_make(head *into, const uint8_t *term)
 {
-    struct { uint64_t left; frame_kind kind; } open[10];    /* each level has put a byte before it opens */
+    struct { uint64_t left; frame_kind kind; } open[10];    /* for a head that is enough: each level puts a byte before it opens */
     unsigned  depth = 1;
-    head      h = {0, 0, false};
+    head      h = *into;
     tsu_token t;
     size_t    len;
 
@@ -521,6 +531,25 @@ uint64_t tsu_order_head_slow(const uint8_t *term, bool *exact)
             break;
         }
     }
+    *into = h;
+}
+
+uint64_t tsu_order_head_slow(const uint8_t *term, bool *exact)
+{
+    uint8_t bytes[8] = {0};
+    head    h = {bytes, 0, 8, false};
+
+    head_make(&h, term);
     *exact = !h.cut;
-    return h.value;
+    return __builtin_bswap64(tsu_get64(bytes));
+}
+
+void tsu_order_text(const uint8_t *term, tsu_text *out)
+{
+    head h = {out->bytes, 0, TSU_TEXT_MAX, false};
+
+    memset(out->bytes, 0, sizeof out->bytes);
+    head_make(&h, term);
+    out->len = (uint8_t)h.len;
+    out->whole = !h.cut;
 }
