@@ -302,6 +302,7 @@ static bool trail_next(struct trail *t, const tsu_root *root, uint64_t *word)
             return true;
         }
         if (t->run.high == UINT64_MAX) return true;
+        t->cell = NULL;                  /* run.line's ctl will not vouch for it any more */
         at = bucket_enter(root, t->run.high + 1, &b);
         if (!run_begin(&t->run, root, &b, &at, NULL)) return false;
     }

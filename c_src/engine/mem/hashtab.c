@@ -79,7 +79,7 @@ static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
     (void)self;
     for (;; dir = hash_dir_next(dir)) {
         struct hash_line *line = hash_dir_line(dir, key->mark);
-        const tsu_word   *slot;
+        const tsu_word   *slot, *last;
         uint64_t          ctl, tag, w;
         unsigned          matches;
 
@@ -90,19 +90,21 @@ static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
             return tsu_cell_resolve(hash_inserting_word(ctl));
         tag = hash_tag(key->mark, dir->level);
         slot = line->slot;
+        last = slot + HASH_HEAD_SLOTS - 1;
         matches = head_matches(slot, tag);
-        w = tsu_load_acquire(slot + HASH_HEAD_SLOTS - 1);
         for (;;) {
-            /* a slot that has changed since it matched holds the key now, or has lost it meanwhile */
+            /* a slot that has changed since it matched holds the key now, has lost it meanwhile, or is the last one, and
+             * its version has moved into a side line: hence the look at it comes after */
             for (; matches != 0; matches &= matches - 1) {
                 uint64_t found = tsu_load_acquire(slot + __builtin_ctz(matches));
 
                 if (tsu_cell_holds_version(found) && hash_key_is(found, root->keypos, key)) return tsu_cell_resolve(found);
             }
+            w = tsu_load_acquire(last);
             if (TSU_LIKELY((w & TSU_CELL_KIND) != TSU_CELL_OTHER)) return 0;
             slot = ((const struct hash_side *)tsu_cell_version(w))->slot;
+            last = slot + HASH_SIDE_SLOTS - 1;
             matches = side_matches(slot, tag);
-            w = tsu_load_acquire(slot + HASH_SIDE_SLOTS - 1);
         }
     }
 }
@@ -247,7 +249,9 @@ static tsu_status hash_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
         if (t.cell != NULL) {
             switch (tsu_cell_edit(self, t.cell, t.seen, t.tag, 0, edit)) {
             case TSU_CELL_DONE:
-                if (edit->verdict == TSU_EDIT_REMOVE) tsu_hash_key_removed(self, root, key->mark);
+                /* under a commit that is in progress: its key stays */
+                if (edit->verdict == TSU_EDIT_REMOVE && edit->old == tsu_cell_bare(t.seen))
+                    tsu_hash_key_removed(self, root, key->mark);
                 return TSU_OK;
             case TSU_CELL_BLOCKED: return TSU_AGAIN;
             case TSU_CELL_VACANT:
@@ -301,10 +305,10 @@ static bool hash_restore(tsu_thread *self, tsu_root *root, const tsu_key *key, t
         if (target_find(self, root, key, &t) != TSU_OK) return false;
         if (t.cell == NULL) return true;
         w = tsu_load_acquire(t.cell);
-        if (w & TSU_CELL_FROZEN) continue;
+        if ((w & TSU_CELL_FROZEN) || (w & TSU_CELL_KIND) == TSU_CELL_OTHER) continue;      /* it has moved: look again */
         if (!tsu_cell_holds_version(w) || tsu_cell_version(w) != tsu_cell_version(entry->word)) return true;
         tsu_cell_restore(self, t.cell, w, t.tag, 0);
-        if (!tsu_cell_holds_version(tsu_load_acquire(t.cell))) tsu_hash_key_removed(self, root, key->mark);
+        if ((tsu_load_acquire(t.cell) & TSU_CELL_KIND) == TSU_CELL_EMPTY) tsu_hash_key_removed(self, root, key->mark);
     }
 }
 
@@ -313,7 +317,7 @@ static uint64_t hash_peek(tsu_thread *self, tsu_root *root, const tsu_key *key)
     struct target t;
 
     if (target_find(self, root, key, &t) != TSU_OK || t.cell == NULL) return 0;
-    return tsu_load_acquire(t.cell) & (TSU_CELL_POINTER | TSU_CELL_KIND);
+    return tsu_cell_bare(t.seen);
 }
 
 const tsu_kind tsu_kind_hash = {

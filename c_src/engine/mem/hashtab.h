@@ -28,7 +28,8 @@
  *             H3  what a frozen bucket holds does not change.
  *             H4  tag and position of a slot agree with the hash of its key.
  *             H5  while ctl is IDLE with one stamp, a slot holds versions of one key, or none, and no key comes to the
- *                 bucket; while the root's era is the same, none of its lines has been retired.
+ *                 bucket; but the last slot of its lines may become a link, and its version goes on in the side line.
+ *                 While the root's era is the same, none of its lines has been retired.
  * Source      Litwin, Linear hashing (1980); the line is that of DLHT (arXiv 2406.09986) with another protocol.
  * Checked by  hashtab_test.c, stress_engine.c, make race
  */

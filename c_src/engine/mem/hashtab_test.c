@@ -326,6 +326,43 @@ TEST(next_answers_the_same_with_and_without_a_trail)
     destroy(self, root[1]);
 }
 
+/* The last key is asked for what follows it, from before its bucket moves till after: the buckets behind it are empty, and
+ * move later. */
+TEST(next_of_a_last_key_that_has_gone_is_not_the_end_that_is_remembered)
+{
+    tsu_thread  *self = setup();
+    tsu_root    *root = make(self);
+    int64_t      ids[1300], id;
+    visited      v = {ids, 0, SIZE_MAX, {{0}, 0}};
+    object_bytes last, before, at;
+    uint64_t     end;
+    bool         present;
+    int          wrong = 0, i;
+    size_t       n;
+
+    for (id = 0; id < 1300; id++) change(self, root, id, 0, false);
+    walk_all(self, root, &v, SIZE_MAX, NULL);
+    for (n = v.count; n > 1270; n--) change(self, root, ids[n - 1], 0, true);
+    (void)key_of(&last, ids[n - 1]);
+    end = key_of(&before, ids[n - 3]).mark;
+    for (i = 0; i < 3000; i++) {
+        at = before;
+        wrong += step(self, root, &at, &present) != ids[n - 2] || !present;
+        wrong += step(self, root, &at, &present) != ids[n - 1] || !present;
+        wrong += step(self, root, &at, &present) != -1 || !present;
+        while (key_of(&at, id).mark >= end) id++;
+        change(self, root, id++, 0, false);
+        change(self, root, ids[n - 1], 0, true);
+        tsu_ebr_drain(self);
+        at = last;
+        wrong += step(self, root, &at, &present) != -1 || present;
+        change(self, root, ids[n - 1], 0, false);
+    }
+    EXPECT_EQ(wrong, 0);
+    expect_sound(self, root);
+    destroy(self, root);
+}
+
 /* Threads that change the table while others go through it. */
 #define STEADY 2000
 static tsu_root *shared;
@@ -406,6 +443,146 @@ TEST(threads_go_through_a_table_that_others_change_and_meet_what_stays_once_and_
     for (i = 0; i < 2; i++) tsu_env_thread_join(&writers[i]);
     expect_sound(self, shared);
     destroy(self, shared);
+}
+
+/* Keys whose hashes are alike come one by one, but the last `arg`: each third time what the last slot has moves into a new
+ * side line. */
+static tsu_word inserted;
+static tsu_word missed;
+
+static void alike_write(void *arg)
+{
+    tsu_thread *self = tsu_thread_self();
+    uint64_t    i;
+
+    for (i = 0; i < ALIKE - (uint64_t)(uintptr_t)arg; i++) {
+        change(self, shared, alike[i], (int64_t)i, false);
+        tsu_store_release(&inserted, i + 1);
+    }
+}
+
+static void alike_read(void *arg)
+{
+    tsu_thread *self = tsu_thread_self();
+    uint64_t    n, rng = (uint64_t)(uintptr_t)arg + 1;
+
+    while ((n = tsu_load_acquire(&inserted)) < ALIKE) {
+        uint64_t back = tsu_rand_below(&rng, n < 3 ? n + 1 : 3) + 1;
+
+        if (back <= n && find(self, shared, alike[n - back]) != (int64_t)(n - back)) tsu_count_add(&missed, 1);
+    }
+}
+
+TEST(a_key_that_moves_into_a_side_line_is_found_all_the_time)
+{
+    tsu_thread    *self = setup();
+    tsu_env_thread writer, readers[2];
+    long           rounds = tsu_test_rounds(100), r;
+    uintptr_t      i;
+
+    alike_find();
+    tsu_store_release(&missed, 0);
+    for (r = 0; r < rounds; r++) {
+        shared = make(self);
+        tsu_store_release(&inserted, 0);
+        for (i = 0; i < 2; i++) CHECK(tsu_env_thread_start(&readers[i], alike_read, (void *)(i + 2 * (uintptr_t)r)));
+        CHECK(tsu_env_thread_start(&writer, alike_write, NULL));
+        tsu_env_thread_join(&writer);
+        for (i = 0; i < 2; i++) tsu_env_thread_join(&readers[i]);
+        expect_sound(self, shared);
+        destroy(self, shared);
+    }
+    EXPECT_EQ(tsu_load_acquire(&missed), 0);
+}
+
+/* What is put in by commits that are aborted, while others make room in the bucket. */
+typedef struct attempt { tsu_commit commit; tsu_entry entry; } attempt;
+
+static void alike_abort(void *arg)
+{
+    tsu_thread  *self = tsu_thread_self();
+    object_bytes b, o = object_make(alike[ALIKE - 1], 0, 0);
+    tsu_key      k = key_of(&b, alike[ALIKE - 1]);
+
+    (void)arg;
+    while (tsu_load_acquire(&inserted) < ALIKE - 1) {
+        attempt            *a = tsu_slab_alloc(self, sizeof *a);
+        tsu_record         *r = tsu_record_create(self, o.bytes, o.len);
+        tsu_install_outcome outcome;
+        tsu_commit         *other;
+
+        memset(a, 0, sizeof *a);
+        a->entry.commit = &a->commit;
+        a->entry.word = tsu_record_word(r);
+        tsu_store_relaxed(&r->version.header, (uint64_t)(uintptr_t)&a->entry | TSU_HEADER_ENTRY);
+        tsu_pin(self);
+        EXPECT_EQ(tsu_kind_hash.install(self, shared, &k, &a->entry, &outcome, &other), TSU_OK);
+        EXPECT_EQ(outcome, TSU_INSTALL_DONE);
+        tsu_store_release(&a->commit.state, TSU_COMMIT_ABORTED);
+        tsu_kind_hash.restore(self, shared, &k, &a->entry);
+        if (tsu_kind_hash.peek(self, shared, &k) != 0) tsu_count_add(&missed, 1);
+        tsu_version_retire_aborted(self, a->entry.word);
+        tsu_retire(self, a, sizeof *a, tsu_slab_free);
+        tsu_unpin(self);
+    }
+}
+
+/* Keys that are deleted while a commit puts them anew: they stay, and the table with them. */
+TEST(what_is_deleted_under_a_commit_is_not_counted_off)
+{
+    tsu_thread *self = setup();
+    tsu_root   *root = make(self);
+    attempt    *a = calloc(6000, sizeof *a);
+    size_t      bytes;
+    int         i, wrong = 0;
+
+    for (i = 0; i < 6000; i++) change(self, root, i, i, false);
+    bytes = tsu_kind_hash.bytes(root);
+    for (i = 0; i < 6000; i++) {
+        object_bytes        b, o = object_make(i, 0, -i - 2);
+        tsu_key             k = key_of(&b, i);
+        tsu_record         *r = tsu_record_create(self, o.bytes, o.len);
+        tsu_install_outcome outcome;
+        tsu_commit         *other;
+
+        a[i].entry.commit = &a[i].commit;
+        a[i].entry.word = tsu_record_word(r);
+        tsu_store_relaxed(&r->version.header, (uint64_t)(uintptr_t)&a[i].entry | TSU_HEADER_ENTRY);
+        tsu_pin(self);
+        EXPECT_EQ(tsu_kind_hash.install(self, root, &k, &a[i].entry, &outcome, &other), TSU_OK);
+        tsu_unpin(self);
+        change(self, root, i, 0, true);
+        tsu_store_release(&a[i].commit.state, TSU_COMMIT_COMMITTED);
+        (void)tsu_entry_freeze(&a[i].entry);
+        EXPECT(tsu_version_settle(a[i].entry.word, tsu_commit_time(&a[i].commit) >> TSU_COMMIT_TS_SHIFT));
+    }
+    for (i = 0; i < 6000; i++) wrong += find(self, root, i) != -i - 2;
+    EXPECT_EQ(wrong, 0);
+    for (i = 0; i < 100; i++) change(self, root, i, 0, true);
+    EXPECT(tsu_kind_hash.bytes(root) >= bytes);         /* it has not shrunk */
+    expect_sound(self, root);
+    destroy(self, root);
+    free(a);
+}
+
+TEST(an_aborted_version_that_moves_into_a_side_line_is_taken_out)
+{
+    tsu_thread    *self = setup();
+    tsu_env_thread writer, aborter;
+    long           rounds = tsu_test_rounds(100), r;
+
+    alike_find();
+    tsu_store_release(&missed, 0);
+    for (r = 0; r < rounds && tsu_load_acquire(&missed) == 0; r++) {
+        shared = make(self);
+        tsu_store_release(&inserted, 0);
+        CHECK(tsu_env_thread_start(&aborter, alike_abort, NULL));
+        CHECK(tsu_env_thread_start(&writer, alike_write, (void *)1));
+        tsu_env_thread_join(&writer);
+        tsu_env_thread_join(&aborter);
+        if (tsu_load_acquire(&missed) == 0) destroy(self, shared);
+    }
+    EXPECT_EQ(tsu_load_acquire(&missed), 0);
 }
 
 #ifdef TSU_DEBUG

@@ -376,6 +376,9 @@ uint64_t tsu_object_held_bytes(const uint8_t *obj);
 bool tsu_term_same(const uint8_t *a, const uint8_t *b);
 bool tsu_object_same(const uint8_t *a, const uint8_t *b);
 
+/* A hash that objects have in common that are the same, whatever their bytes. Of a blob it sees the beginning. */
+uint64_t tsu_object_hash(const uint8_t *obj);
+
 /* A new value for element `pos`; `handles` as in its writer, in token order. */
 typedef struct tsu_change {
     size_t          pos;

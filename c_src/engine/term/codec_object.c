@@ -1,5 +1,6 @@
 /* codec_object.c: objects and their handles, equality of terms, and sums of encoded integers. */
 #include "term/codec.h"
+#include "term/hash.h"
 
 /* ---- Objects ---- */
 
@@ -101,6 +102,26 @@ bool tsu_object_same(const uint8_t *a, const uint8_t *b)
     a_len = (size_t)(tsu_object_handles(a, &n) - p);
     b_len = (size_t)(tsu_object_handles(b, &n) - q);
     return a_len == b_len && memcmp(p, q, a_len) == 0;
+}
+
+#define BLOB_BYTES_HASHED 64u
+
+uint64_t tsu_object_hash(const uint8_t *obj)
+{
+    size_t         arity, handles;
+    const uint8_t *p = tsu_object_elements(obj, &arity), *end = tsu_object_handles(obj, &handles), *at;
+    uint64_t       h = arity;
+
+    while (p < end) {
+        tsu_token t;
+
+        at = p;
+        tsu_term_next(&p, &t);
+        if (t.kind == TSU_FLOAT && t.f == 0.0) h = tsu_hash_fold(h ^ TSU_HASH_P0, TSU_HASH_P1);
+        else if (t.kind == TSU_BLOB) h = tsu_hash(tsu_token_bytes(&t), t.size < BLOB_BYTES_HASHED ? t.size : BLOB_BYTES_HASHED, h ^ t.size);
+        else h = tsu_hash(at, (size_t)(p - at), h);
+    }
+    return h;
 }
 
 /* Handles that the terms in [p, end) own. */

@@ -249,10 +249,33 @@ TEST(objects_with_equal_blobs_are_the_same)
     sample_object(&a, 1);
     sample_object(&b, 4);
     EXPECT(tsu_object_same(a.bytes, b.bytes));
+    EXPECT_EQ(tsu_object_hash(a.bytes), tsu_object_hash(b.bytes));
     blob[4][599] = 8;
     EXPECT(!tsu_object_same(a.bytes, b.bytes));
     tsu_writer_deinit(&a);
     tsu_writer_deinit(&b);
+}
+
+TEST(objects_that_are_the_same_have_one_hash)
+{
+    const double zeros[] = {0.0, -0.0, 1.0};
+    tsu_writer   w[3];
+
+    for (int i = 0; i < 3; i++) {
+        tsu_object_mark mark;
+
+        begin(&w[i], NULL, 0);
+        tsu_write_object_begin(&w[i], 2, &mark);
+        tsu_write_int(&w[i], 1);
+        tsu_write_tuple_begin(&w[i], 2);
+        tsu_write_float(&w[i], zeros[i]);
+        tsu_write_binary(&w[i], "some", 4);
+        tsu_write_object_end(&w[i], 2, &mark);
+    }
+    EXPECT(tsu_object_same(w[0].bytes, w[1].bytes));
+    EXPECT_EQ(tsu_object_hash(w[0].bytes), tsu_object_hash(w[1].bytes));
+    EXPECT(tsu_object_hash(w[0].bytes) != tsu_object_hash(w[2].bytes));
+    for (int i = 0; i < 3; i++) tsu_writer_deinit(&w[i]);
 }
 
 TEST(a_zero_in_a_key_has_no_sign)
