@@ -363,6 +363,51 @@ TEST(next_of_a_last_key_that_has_gone_is_not_the_end_that_is_remembered)
     destroy(self, root);
 }
 
+/* Visits four keys less two: at the first, the last of them leaves its slot to one that comes before all. */
+typedef struct swap {
+    tsu_thread *self;
+    tsu_root   *root;
+    int64_t     order[4], seen[8];
+    int         count;
+} swap;
+
+static bool swap_visit(void *ctx, uint64_t word)
+{
+    swap *s = ctx;
+    int   variant;
+
+    if (s->count < 8) s->seen[s->count++] = object_key_of(tsu_version_object(word), &variant);
+    if (s->count == 1) {
+        change(s->self, s->root, s->order[3], 0, true);
+        change(s->self, s->root, s->order[0], 0, false);
+    }
+    return true;
+}
+
+TEST(a_slot_that_gets_another_key_under_a_walk_is_not_taken_for_what_it_was)
+{
+    swap   s = {setup(), NULL, {0}, {0}, 0};
+    bool done;
+    int  i, j;
+
+    s.root = make(s.self);
+    for (i = 0; i < 4; i++) {                 /* in the order of their hashes */
+        object_bytes a, b;
+
+        for (j = i; j > 0 && key_of(&a, s.order[j - 1]).mark > key_of(&b, i).mark; j--) s.order[j] = s.order[j - 1];
+        s.order[j] = i;
+    }
+    for (i = 1; i < 4; i++) change(s.self, s.root, s.order[i], 0, false);
+    tsu_pin(s.self);
+    tsu_kind_hash.walk(s.self, s.root, NULL, TSU_FORWARD, SIZE_MAX, swap_visit, &s, &done);
+    tsu_unpin(s.self);
+    EXPECT(done);
+    EXPECT_EQ(s.count, 2);
+    EXPECT_EQ(s.seen[0], s.order[1]);
+    EXPECT_EQ(s.seen[1], s.order[2]);
+    destroy(s.self, s.root);
+}
+
 /* Threads that change the table while others go through it. */
 #define STEADY 2000
 static tsu_root *shared;
