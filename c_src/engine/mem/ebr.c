@@ -197,10 +197,9 @@ static bool limbo_relax(tsu_thread *self)
 void tsu_ebr_relax(tsu_thread *self)
 {
     uint64_t bytes = self->retired_bytes;
-    int      i;
 
     if (!limbo_relax(self)) return;
-    for (i = 0; i < 3; i++) epoch_advance();
+    epoch_advance();
     self->retired_bytes = limbo_relax(self) ? 0 : bytes;
 }
 
