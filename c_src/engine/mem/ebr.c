@@ -192,7 +192,8 @@ static bool limbo_relax(tsu_thread *self)
     return true;
 }
 
-/* Bounded, so that a slice stays short: pieces may be far apart in memory, and give back pages. While something is left
+/* One step of the epoch at a time: it interrupts the other processors, and what was retired can wait for three more calls.
+ * Bounded, so that a slice stays short: pieces may be far apart in memory, and give back pages. While something is left
  * retired_bytes stays, and the next unpin goes on. */
 void tsu_ebr_relax(tsu_thread *self)
 {
