@@ -117,8 +117,6 @@ tsu_status tsu_table_create(tsu_thread *self, tsu_table_type type, uint32_t keyp
     return TSU_OK;
 }
 
-static void table_free(tsu_thread *self, void *memory, size_t bytes) { tsu_slab_free(self, memory, bytes); }
-
 static void ghosts_release(tsu_thread *self, tsu_table *table)
 {
     struct tsu_contents *g = (struct tsu_contents *)(uintptr_t)tsu_exchange(&table->ghosts, 0), *next;
@@ -134,7 +132,7 @@ void tsu_table_destroy(tsu_thread *self, tsu_table *table)
     tsu_pin(self);
     ghosts_release(self, table);
     tsu_contents_release(self, tsu_table_contents(table));
-    tsu_retire(self, table, sizeof *table, table_free);
+    tsu_retire(self, table, sizeof *table, tsu_slab_free);
     tsu_unpin(self);
 }
 

@@ -128,9 +128,10 @@ static inline tsu_status tsu_object_read(tsu_key_arg *o, ErlNifEnv *env, ERL_NIF
 }
 
 /* An integer of at most a word, as ets wants positions and indexes to be. */
-static inline bool tsu_small_read(ErlNifEnv *env, ERL_NIF_TERM term, int64_t *out)
+static inline bool tsu_small_read(ERL_NIF_TERM term, int64_t *out)
 {
-    return tsu_nif_is_small(term) && enif_get_int64(env, term, (ErlNifSInt64 *)out);
+    *out = (int64_t)term >> 4;
+    return tsu_nif_is_small(term);
 }
 
 /* {Pid, Data}, {Pid, Data, Anchor}, or none. */

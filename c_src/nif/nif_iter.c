@@ -85,7 +85,7 @@ TSU_NIF(tsu_nif_slot)
 
     (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
-    if (tsu_small_read(env, argv[1], &index) && index >= 0)
+    if (tsu_small_read(argv[1], &index) && index >= 0)
         tsu_slot(c.self, c.table, (uint64_t)index, tsu_reply_list_add, &r, &past);
     tsu_call_end(&c);
     if (past == 2) return tsu_reply_badarg(env, tsu_atom_none);
@@ -145,7 +145,7 @@ TSU_NIF(tsu_nif_objects)
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
     if ((argv[1] != tsu_atom_start && !enif_inspect_binary(env, argv[1], &from)) ||
         (argv[2] != tsu_atom_forward && argv[2] != tsu_atom_backward) ||
-        !tsu_small_read(env, argv[3], &objects_max) || objects_max < 1 ||
+        !tsu_small_read(argv[3], &objects_max) || objects_max < 1 ||
         (from.data != NULL && tsu_term_validate(from.data, from.size, true) != TSU_OK)) {
         tsu_call_end(&c);
         return tsu_reply_badarg(env, tsu_atom_none);

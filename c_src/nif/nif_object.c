@@ -85,7 +85,7 @@ TSU_NIF(tsu_nif_lookup_element)
 
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
     e.one = c.live->type <= TSU_ORDERED_SET;
-    if (tsu_small_read(env, argv[2], &e.pos) && e.pos >= 1) s = tsu_key_read(&key, env, argv[1]);
+    if (tsu_small_read(argv[2], &e.pos) && e.pos >= 1) s = tsu_key_read(&key, env, argv[1]);
     if (s == TSU_OK) {
         tsu_lookup(c.self, c.table, key.w.bytes, key.w.len, element_add, &e);
         tsu_key_done(&key);

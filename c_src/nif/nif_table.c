@@ -50,7 +50,7 @@ TSU_NIF(tsu_nif_new)
     if (!enif_is_atom(env, argv[0]) || !tsu_bool_read(argv[1], &live->named) ||
         !enif_get_uint(env, argv[2], &type) || type > TSU_DUPLICATE_BAG ||
         !enif_get_uint(env, argv[3], &protection) || protection > TSU_PRIVATE ||
-        !tsu_small_read(env, argv[4], &keypos) || keypos < 1 || keypos > INT32_MAX ||
+        !tsu_small_read(argv[4], &keypos) || keypos < 1 || keypos > INT32_MAX ||
         !tsu_heir_read(env, argv[5], &heir) ||
         !tsu_bool_read(argv[6], &live->read_concurrency) || !locks_read(env, argv[7], live) ||
         !tsu_bool_read(argv[8], &live->decentralized_counters) ||

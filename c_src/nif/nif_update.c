@@ -142,7 +142,7 @@ static tsu_status op_read(request *q, ERL_NIF_TERM term)
     if (!enif_get_tuple(q->env, term, &arity, &t)) return TSU_OK;
     if (arity != 2 && !(q->counter && arity == 4)) return TSU_OK;
     if (arity == 4 && (!is_integer(q->env, t[2]) || !is_integer(q->env, t[3]))) return TSU_OK;
-    if (!tsu_small_read(q->env, t[0], &pos)) return TSU_OK;
+    if (!tsu_small_read(t[0], &pos)) return TSU_OK;
     if (q->counter && !is_integer(q->env, t[1])) return TSU_OK;
     if (pos == (int64_t)q->live->keypos) {
         q->wrong = tsu_atom_keypos;
@@ -416,11 +416,6 @@ static ERL_NIF_TERM update(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], 
 /* --- the common case ------------------------------------------------------------------------- */
 /* One element, and a value that needs no handle; or one operation with small numbers on one integer. Whatever else there is,
  * errors included, is left to the general way. Saves it 60 ns of 150. */
-static inline bool small(ERL_NIF_TERM term, int64_t *out)
-{
-    *out = (int64_t)term >> 4;
-    return tsu_nif_is_small(term);
-}
 
 /* A term that has no parts and is not large: worth being written in vain. */
 static bool is_slight(ErlNifEnv *env, ERL_NIF_TERM term)
@@ -462,17 +457,16 @@ static bool counter_quick(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TER
     int64_t             pos = 0;
 
     patch.limited = false;
-    if (!small(argv[2], &patch.number)) {
+    if (!tsu_small_read(argv[2], &patch.number)) {
         if (!enif_get_tuple(env, argv[2], &arity, &op) || (arity != 2 && arity != 4)) return false;
-        if (!small(op[0], &pos) || pos < 1 || !small(op[1], &patch.number)) return false;
+        if (!tsu_small_read(op[0], &pos) || pos < 1 || !tsu_small_read(op[1], &patch.number)) return false;
         patch.limited = arity == 4;
-        if (arity == 4 && (!small(op[2], &patch.limit) || !small(op[3], &patch.restart))) return false;
+        if (arity == 4 && (!tsu_small_read(op[2], &patch.limit) || !tsu_small_read(op[3], &patch.restart))) return false;
     }
     patch.pos = (size_t)pos;
     patch.add = true;
     if (!patch_run(env, argv, &patch)) return false;
-    *reply = (ERL_NIF_TERM)((uint64_t)patch.sum << 4 | 0xf);
-    if (TSU_UNLIKELY((int64_t)*reply >> 4 != patch.sum)) *reply = enif_make_int64(env, patch.sum);
+    *reply = tsu_nif_int(env, patch.sum);
     return true;
 }
 
@@ -494,11 +488,11 @@ static bool element_quick(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], E
     int64_t             pos, value;
     bool                done;
 
-    if (!enif_get_tuple(env, argv[2], &arity, &op) || arity != 2 || !small(op[0], &pos) || pos < 1) return false;
+    if (!enif_get_tuple(env, argv[2], &arity, &op) || arity != 2 || !tsu_small_read(op[0], &pos) || pos < 1) return false;
     patch.pos = (size_t)pos;
     patch.add = false;
     patch.term = room;
-    if (small(op[1], &value)) {
+    if (tsu_small_read(op[1], &value)) {
         patch.len = tsu_int_word(value, &patch.word);
         if (TSU_LIKELY(patch.len <= 8)) return element_put(env, argc, argv, &patch, reply);
     } else if (tsu_nif_is_atom(op[1])) {

@@ -60,6 +60,11 @@ static inline unsigned tsu_nif_word_put(uint8_t *p, ERL_NIF_TERM term)
     if (TSU_LIKELY(tsu_nif_is_small(term))) return tsu_int_put(p, (int64_t)term >> 4);
     return tsu_nif_is_atom(term) ? tsu_atom_put(p, term >> 6) : 0;
 }
+static inline ERL_NIF_TERM tsu_nif_int(ErlNifEnv *env, int64_t v)
+{
+    ERL_NIF_TERM term = (ERL_NIF_TERM)((uint64_t)v << 4 | 0xf);
+    return TSU_LIKELY((int64_t)term >> 4 == v) ? term : enif_make_int64(env, v);
+}
 static inline ERL_NIF_TERM tsu_nif_atom(uint64_t atom) { return (ERL_NIF_TERM)(atom << 6 | 0x0b); }
 
 #endif

@@ -48,12 +48,6 @@ static bool part_push(decoder *d, const tsu_token *t)
     return true;
 }
 
-static ERL_NIF_TERM make_int(ErlNifEnv *env, int64_t v)
-{
-    if (TSU_LIKELY(v >= TSU_SMALL_MIN && v <= TSU_SMALL_MAX)) return (ERL_NIF_TERM)((uint64_t)v << 4 | 0xf);
-    return enif_make_int64(env, v);
-}
-
 static ERL_NIF_TERM make_big(ErlNifEnv *env, const tsu_token *t)
 {
     uint8_t      buffer[272];
@@ -289,7 +283,7 @@ static ERL_NIF_TERM decode_single(decoder *d, const tsu_token *t)
 {
     switch (t->kind) {
     case TSU_INT:
-        return make_int(d->env, t->i);
+        return tsu_nif_int(d->env, t->i);
     case TSU_BIG:
         return make_big(d->env, t);
     case TSU_FLOAT:
@@ -361,7 +355,7 @@ ERL_NIF_TERM tsu_nif_decode_term(ErlNifEnv *env, const uint8_t **p)
     if (TSU_LIKELY(*q < TSU_TAG_BIGPOS)) {
         tsu_token t;
         tsu_term_next(p, &t);
-        return make_int(env, t.i);
+        return tsu_nif_int(env, t.i);
     }
     if (*q == TSU_TAG_ATOM4) {
         *p = q + 5;
@@ -387,7 +381,7 @@ ERL_NIF_TERM tsu_nif_decode_object(ErlNifEnv *env, const uint8_t *obj)
             if (TSU_LIKELY(tag >= TSU_TAG_INT && tag < TSU_TAG_BIGPOS && end - p >= 9)) {
                 unsigned unused = 8 * (TSU_TAG_BIGPOS - 1u - tag);      /* bits; whole words are quicker than n bytes */
 
-                values[i] = make_int(env, (int64_t)(tsu_get64(p + 1) << unused) >> unused);
+                values[i] = tsu_nif_int(env, (int64_t)(tsu_get64(p + 1) << unused) >> unused);
                 p += tag - TSU_TAG_INT + 2;
             } else {
                 values[i] = tsu_nif_decode_term(env, &p);

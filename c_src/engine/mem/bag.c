@@ -3,24 +3,13 @@
 
 #include "mem/bag.h"
 
-/* memcpy, without a call for what objects mostly are. */
-static inline void bytes_copy(uint8_t *to, const uint8_t *from, size_t len)
-{
-    if (TSU_UNLIKELY(len < 8 || len > 32)) {
-        memcpy(to, from, len);
-        return;
-    }
-    for (size_t i = 0; i + 8 < len; i += 8) memcpy(to + i, from + i, 8);
-    memcpy(to + len - 8, from + len - 8, 8);
-}
-
 tsu_record *tsu_record_create(tsu_thread *self, const uint8_t *object, size_t len)
 {
     tsu_record *r = tsu_slab_alloc(self, tsu_record_bytes(len));
 
     if (r == NULL) return NULL;
     tsu_store_relaxed(&r->version.header, TSU_HEADER_TS);
-    bytes_copy(r->object, object, len);
+    tsu_bytes_copy(r->object, object, len);
     return r;
 }
 

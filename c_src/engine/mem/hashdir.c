@@ -41,8 +41,6 @@ size_t tsu_hash_bytes(tsu_root *root) { return sizeof *root + tsu_load_relaxed(&
 static void era_end(tsu_thread *self, tsu_root *root) { tsu_store_seq(&root->era, tsu_stamp(self)); }
 
 /* --- directories ------------------------------------------------------------------------ */
-static void piece_free(tsu_thread *self, void *memory, size_t bytes) { tsu_slab_free(self, memory, bytes); }
-
 static void pages_free(tsu_thread *self, void *memory, size_t bytes)
 {
     (void)self;
@@ -253,7 +251,7 @@ static void sides_retire(tsu_thread *self, tsu_root *root, struct hash_line *lin
         w = tsu_load_acquire(&side->slot[HASH_SIDE_SLOTS - 1]);
         bytes_sub(root, sizeof *side, growing);
         era_end(self, root);
-        tsu_retire(self, side, sizeof *side, piece_free);
+        tsu_retire(self, side, sizeof *side, tsu_slab_free);
     }
 }
 
@@ -274,11 +272,11 @@ static void dir_replace(tsu_thread *self, tsu_root *root, struct hash_dir *dir, 
         if (segment == HASH_SEGMENT_GONE || segment == 0 || dir_is_first(root, dir)) continue;
         bytes_sub(root, bytes, growing);
         era_end(self, root);
-        tsu_retire(self, (void *)(uintptr_t)segment, bytes, piece_free);
+        tsu_retire(self, (void *)(uintptr_t)segment, bytes, tsu_slab_free);
     }
     if (dir_is_first(root, dir)) return;
     bytes_sub(root, dir->bytes, growing);
-    tsu_retire(self, dir, dir->bytes, dir->bytes > TSU_SLAB_BYTES_MAX ? pages_free : piece_free);
+    tsu_retire(self, dir, dir->bytes, dir->bytes > TSU_SLAB_BYTES_MAX ? pages_free : tsu_slab_free);
 }
 
 /* Units are moved in order by those who claim them, so the last bucket of a segment is a good moment to see whether
@@ -298,7 +296,7 @@ static void segment_gone(tsu_thread *self, tsu_root *root, struct hash_dir *dir,
     if (!tsu_cas(at, &segment, HASH_SEGMENT_GONE)) return;
     bytes_sub(root, segment_bytes(dir), growing);
     era_end(self, root);
-    tsu_retire(self, (void *)(uintptr_t)segment, segment_bytes(dir), piece_free);
+    tsu_retire(self, (void *)(uintptr_t)segment, segment_bytes(dir), tsu_slab_free);
 }
 
 #define TARGETS_MAX (1u << SMALL_STEP)

@@ -130,6 +130,35 @@ static inline uint32_t tsu_get32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4
 static inline void tsu_put64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
 static inline void tsu_put32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
 
+/* memcpy, without a call for what objects and their parts mostly are. */
+static inline void tsu_bytes_copy(uint8_t *to, const uint8_t *from, size_t len)
+{
+    uint64_t word;
+    uint32_t half;
+    if (len > 32) {
+        memcpy(to, from, len);
+    } else if (len >= 8) {
+        if (len > 16) {
+            memcpy(to, from, 16);
+            if (len > 24) { memcpy(&word, from + 16, 8); memcpy(to + 16, &word, 8); }
+        } else {
+            memcpy(&word, from, 8);
+            memcpy(to, &word, 8);
+        }
+        memcpy(&word, from + len - 8, 8);
+        memcpy(to + len - 8, &word, 8);
+    } else if (len >= 4) {
+        memcpy(&half, from, 4);
+        memcpy(to, &half, 4);
+        memcpy(&half, from + len - 4, 4);
+        memcpy(to + len - 4, &half, 4);
+    } else if (len > 0) {
+        to[0] = from[0];
+        to[len >> 1] = from[len >> 1];
+        to[len - 1] = from[len - 1];
+    }
+}
+
 /* ---- Writer ---- */
 
 /* Bytes that grow: first in the caller's buffer, then on the heap. The first failure sticks in
@@ -173,27 +202,40 @@ void tsu_write_varint(tsu_writer *w, uint64_t v);
 /* Adds a handle to the object, taking it over; it is released if there is no room. */
 void tsu_write_handle(tsu_writer *w, uint64_t handle);
 
-/* An integer or an atom at p, where there is room for 9 bytes; returns its length. Tag and contents go in one store: who
- * reads them back at once, to hash or copy them, would wait for two to come together. */
-static inline unsigned tsu_int_put(uint8_t *p, int64_t v)
+/* An integer's, an atom's encoding as a little-endian word, and its length; 9: the last byte is not in the word. */
+static inline unsigned tsu_int_word(int64_t v, uint64_t *word)
 {
-    uint64_t mag;
     unsigned n;
     if (v >= -16 && v <= 111) {
-        *p = (uint8_t)(v + 16);
+        *word = (uint64_t)(v + 16);
         return 1;
     }
-    mag = v < 0 ? ~(uint64_t)v : (uint64_t)v;
-    n = (unsigned)(64 - __builtin_clzll(mag | 1)) / 8 + 1;   /* with the sign bit */
-    tsu_put64(p, (uint64_t)v << 8 | (TSU_TAG_INT + n - 1));
+    n = (unsigned)(64 - __builtin_clzll((v < 0 ? ~(uint64_t)v : (uint64_t)v) | 1)) / 8 + 1;
+    *word = (uint64_t)v << 8 | (TSU_TAG_INT + n - 1);
+    return n + 1;
+}
+static inline unsigned tsu_atom_word(uint64_t atom, uint64_t *word)
+{
+    *word = atom << 8 | (atom <= UINT32_MAX ? TSU_TAG_ATOM4 : TSU_TAG_ATOM8);
+    return atom <= UINT32_MAX ? 5 : 9;
+}
+/* The same at p, where there is room for 9 bytes; returns the length. Tag and contents go in one store: who reads them back at
+ * once, to hash or copy them, would wait for two to come together. */
+static inline unsigned tsu_int_put(uint8_t *p, int64_t v)
+{
+    uint64_t word;
+    unsigned n = tsu_int_word(v, &word);
+    tsu_put64(p, word);
     p[8] = (uint8_t)((uint64_t)v >> 56);
-    return 1 + n;
+    return n;
 }
 static inline unsigned tsu_atom_put(uint8_t *p, uint64_t atom)
 {
-    tsu_put64(p, atom << 8 | (atom <= UINT32_MAX ? TSU_TAG_ATOM4 : TSU_TAG_ATOM8));
+    uint64_t word;
+    unsigned n = tsu_atom_word(atom, &word);
+    tsu_put64(p, word);
     p[8] = (uint8_t)(atom >> 56);
-    return atom <= UINT32_MAX ? 5 : 9;
+    return n;
 }
 static inline void tsu_write_int(tsu_writer *w, int64_t v)
 {
@@ -289,22 +331,20 @@ static inline void tsu_term_next(const uint8_t **p, tsu_token *t)
         tsu_term_next_slow(p, t);
     }
 }
-/* Moves past one whole term. */
+/* Moves past one whole term; and where that is. */
 void tsu_term_skip_slow(const uint8_t **p);
-static inline void tsu_term_skip(const uint8_t **p)
+static inline const uint8_t *tsu_term_end(const uint8_t *p)
 {
-    uint8_t tag = **p;
-    if (tag < 0x80) *p += 1;
-    else if (tag < 0x88) *p += tag - 0x80 + 2;
-    else if (tag == TSU_TAG_ATOM4) *p += 5;
-    else tsu_term_skip_slow(p);
+    uint8_t tag = *p;
+    if (tag < TSU_TAG_INT) return p + 1;
+    if (tag < TSU_TAG_BIGPOS) return p + (tag - TSU_TAG_INT + 2);
+    if (tag == TSU_TAG_ATOM4) return p + 5;
+    const uint8_t *q = p;          /* so that p may stay in a register */
+    tsu_term_skip_slow(&q);
+    return q;
 }
-static inline size_t tsu_term_len(const uint8_t *term)
-{
-    const uint8_t *p = term;
-    tsu_term_skip(&p);
-    return (size_t)(p - term);
-}
+static inline void tsu_term_skip(const uint8_t **p) { *p = tsu_term_end(*p); }
+static inline size_t tsu_term_len(const uint8_t *term) { return (size_t)(tsu_term_end(term) - term); }
 /* The bytes of a BINARY or BLOB token. */
 static inline const uint8_t *tsu_token_bytes(const tsu_token *t)
 {
@@ -423,23 +463,6 @@ void tsu_spot_write(const tsu_spot *spot, uint64_t word, const uint8_t *term, si
 
 /* ---- Integers ---- */
 
-/* An integer's, an atom's encoding as a little-endian word, and its length; 9: the last byte is not in the word. */
-static inline unsigned tsu_int_word(int64_t v, uint64_t *word)
-{
-    unsigned n;
-    if (v >= -16 && v <= 111) {
-        *word = (uint64_t)(v + 16);
-        return 1;
-    }
-    n = (unsigned)(64 - __builtin_clzll((v < 0 ? ~(uint64_t)v : (uint64_t)v) | 1)) / 8 + 1;
-    *word = (uint64_t)v << 8 | (TSU_TAG_INT + n - 1);
-    return n + 1;
-}
-static inline unsigned tsu_atom_word(uint64_t atom, uint64_t *word)
-{
-    *word = atom << 8 | (atom <= UINT32_MAX ? TSU_TAG_ATOM4 : TSU_TAG_ATOM8);
-    return atom <= UINT32_MAX ? 5 : 9;
-}
 /* Both terms are integers. Sign of a - b. */
 int tsu_int_compare(const uint8_t *a, const uint8_t *b);
 /* Writes a + b. */

@@ -177,20 +177,6 @@ tsu_status tsu_object_replace(const uint8_t *old, const tsu_change *changes, siz
     return w->status;
 }
 
-/* tsu_term_skip, with the pointer in a register. */
-static inline const uint8_t *behind(const uint8_t *p)
-{
-    const uint8_t *q;
-    uint8_t        tag = *p;
-
-    if (tag < TSU_TAG_INT) return p + 1;
-    if (tag < TSU_TAG_BIGPOS) return p + (tag - TSU_TAG_INT + 2);
-    if (tag == TSU_TAG_ATOM4) return p + 5;
-    q = p;
-    tsu_term_skip_slow(&q);
-    return q;
-}
-
 bool tsu_object_spot(const uint8_t *object, size_t pos, tsu_spot *spot)
 {
     const uint8_t *p = object + 2;
@@ -206,40 +192,10 @@ bool tsu_object_spot(const uint8_t *object, size_t pos, tsu_spot *spot)
         spot->width = tsu_varint_size(spot->len);
     }
     if (pos - 1 >= arity) return false;
-    while (--pos > 0) p = behind(p);
+    while (--pos > 0) p = tsu_term_end(p);
     spot->at = (size_t)(p - object);
-    spot->size = (size_t)(behind(p) - p);
+    spot->size = (size_t)(tsu_term_end(p) - p);
     return true;
-}
-
-/* memcpy, without a call for what the parts of objects mostly are. */
-static inline void part_copy(uint8_t *to, const uint8_t *from, size_t len)
-{
-    uint64_t word;
-    uint32_t half;
-
-    if (len > 32) {
-        memcpy(to, from, len);
-    } else if (len >= 8) {
-        if (len > 16) {
-            memcpy(to, from, 16);
-            if (len > 24) { memcpy(&word, from + 16, 8); memcpy(to + 16, &word, 8); }
-        } else {
-            memcpy(&word, from, 8);
-            memcpy(to, &word, 8);
-        }
-        memcpy(&word, from + len - 8, 8);
-        memcpy(to + len - 8, &word, 8);
-    } else if (len >= 4) {
-        memcpy(&half, from, 4);
-        memcpy(to, &half, 4);
-        memcpy(&half, from + len - 4, 4);
-        memcpy(to + len - 4, &half, 4);
-    } else if (len > 0) {
-        to[0] = from[0];
-        to[len >> 1] = from[len >> 1];
-        to[len - 1] = from[len - 1];
-    }
 }
 
 void tsu_spot_write(const tsu_spot *spot, uint64_t word, const uint8_t *term, size_t size, uint8_t *to)
@@ -249,8 +205,8 @@ void tsu_spot_write(const tsu_spot *spot, uint64_t word, const uint8_t *term, si
     /* a word ends where the term does: what it spoils before that is written next */
     if (size <= 8) tsu_put64(to + spot->at + size - 8, word << (64 - 8 * size));
     else memcpy(to + spot->at, term, size);
-    part_copy(to, spot->object, spot->at);
-    part_copy(to + spot->at + size, spot->object + after, spot->len - after);
+    tsu_bytes_copy(to, spot->object, spot->at);
+    tsu_bytes_copy(to + spot->at + size, spot->object + after, spot->len - after);
     if (len != spot->len) tsu_varint_put(to + 1, len);
 }
 

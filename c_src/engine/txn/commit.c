@@ -59,12 +59,10 @@ struct tsu_commit_item *tsu_commit_add(tsu_thread *self, tsu_commit_record *r)
     return item;
 }
 
-static void piece_free(tsu_thread *self, void *memory, size_t bytes) { tsu_slab_free(self, memory, bytes); }
-
 void tsu_commit_done(tsu_thread *self, tsu_commit_record *r, size_t at)
 {
     if ((r->part_done + 1) << TSU_COMMIT_PART_SHIFT > at) return;
-    tsu_retire(self, r->part[r->part_done], part_bytes(r, r->part_done), piece_free);
+    tsu_retire(self, r->part[r->part_done], part_bytes(r, r->part_done), tsu_slab_free);
     r->part_done++;
 }
 
