@@ -15,7 +15,8 @@
          magic_references_live_as_long_as_the_object_case/0, replacing_elements_keeps_the_others_case/0,
          zeros_of_either_sign_case/0, objects_are_the_same_when_equal_case/0, integers_add_up_case/0, funs_of_two_processes_are_one_key_case/0,
          every_failing_allocation_leaves_nothing_case/0, nested_maps_compare_case/0,
-         this_vm_is_known_case/0, what_is_not_proven_has_another_way_case/0, an_alias_still_leads_to_its_process_case/0]).
+         this_vm_is_known_case/0, what_is_not_proven_has_another_way_case/0, what_is_read_in_place_has_the_same_bytes_case/0,
+         maps_of_every_mix_of_keys_case/0, an_alias_still_leads_to_its_process_case/0]).
 
 -define(NIF, erlang:nif_error(not_loaded)).
 nif_encode(_, _) -> ?NIF.
@@ -396,7 +397,7 @@ integers_add_up_case() ->
 
 %% The fast ways are open on every VM that is supported, whatever the size of its tables.
 this_vm_is_known_case() ->
-    3 = nif_distrust(false).
+    15 = nif_distrust(false).
 
 what_is_not_proven_has_another_way_case() ->
     nif_distrust(true),
@@ -408,6 +409,45 @@ what_is_not_proven_has_another_way_case() ->
         nif_distrust(false)
     end,
     ok.
+
+%% Without references, which are encoded in another way where they are not known.
+what_is_read_in_place_has_the_same_bytes_case() ->
+    Shared = maps:from_list([{K, 0} || K <- [z, 1, a, <<"k">>, 2.0]]),
+    Terms = [literal_map(), [Shared#{z := 1}, Shared#{a := {b}}, Shared], maps:without(lists:seq(1, 40), numbers_map(72)),
+             {}, [], {[], {}}, <<>>, <<1:3>>, 1.5, -0.0, [1 | 2], [a | b], erlang:make_tuple(300, x), "text", "text" ++ [256],
+             binary:copy(<<7>>, 64), binary:copy(<<7>>, 65), binary:part(binary:copy(<<7>>, 200), 3, 20), <<<<"heap">>/binary, 3:5>>]
+            ++ [numbers_map(N) || N <- lists:seq(0, 40)]
+            ++ [without_refs(mixed_map(N)) || N <- [1, 2, 5, 31, 32, 33, 64], _ <- lists:seq(1, 20)],
+    [begin
+         nif_distrust(false),
+         In = {nif_encode(T, true), nif_encode(T, false)},
+         nif_distrust(true),
+         In = {nif_encode(T, true), nif_encode(T, false)},
+         nif_distrust(false),
+         check(T)
+     end || T <- Terms],
+    ok.
+
+literal_map() -> #{name => <<"Ada">>, age => 36, tags => [a, b], balance => 1.5, 7 => #{<<"deep">> => 1}}.
+numbers_map(N) -> maps:from_list([{I, I} || I <- lists:seq(1, N)]).
+
+%% Keys that begin alike among them.
+mixed_map(N) ->
+    maps:from_list([{pick([I, -I, I bsl 20, I bsl 50, I bsl 57, I bsl 70, float(I), {I}, [I], <<"a key that is long ", I>>,
+                           <<"key", I>>, <<"keys_", I, 0>>, <<I:9>>, binary:copy(<<I>>, 70), list_to_atom("k" ++ integer_to_list(I)),
+                           #{I => I}, self(), []]), term(1)} || I <- lists:seq(1, N)]).
+
+maps_of_every_mix_of_keys_case() ->
+    [begin
+         A = without_refs(mixed_map(N)),
+         Bytes = nif_encode(A, true),
+         Shuffled = [P || {_, P} <- lists:sort([{rand:uniform(), P} || P <- maps:to_list(A)])],
+         Bytes = nif_encode(maps:from_list(Shuffled), true),
+         check(A)
+     end || N <- [0, 1, 2, 3, 8, 16, 31, 32, 33, 40], _ <- lists:seq(1, rounds(20))],
+    ok.
+
+without_refs(M) -> maps:map(fun(K, _) -> K end, M).
 
 an_alias_still_leads_to_its_process_case() ->
     [begin

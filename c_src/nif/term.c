@@ -265,13 +265,112 @@ static bool prove_refs(ErlNifEnv *env)
     return remote != 0 && (tsu_header_of(remote) & TSU_HEADER_KIND) != (tsu_vm.ref_header & TSU_HEADER_KIND);
 }
 
-static bool refs_proof, ids_proof;          /* what load found */
+static ERL_NIF_TERM sample_map(ErlNifEnv *env, size_t n)
+{
+    ERL_NIF_TERM keys[64], values[64], map = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        ERL_NIF_TERM number = enif_make_uint64(env, 1000 - i);
+
+        keys[i] = i % 3 == 0 ? number : i % 3 == 1 ? enif_make_tuple1(env, number) : enif_make_double(env, (double)i);
+        values[i] = i % 2 == 0 ? number : enif_make_list1(env, number);
+    }
+    return enif_make_map_from_arrays(env, keys, values, n, &map) ? map : 0;
+}
+
+/* Whether a small map is its header, its size, a tuple of its keys, and its values, and a large one is not. */
+static bool prove_maps(ErlNifEnv *env)
+{
+    ERL_NIF_TERM map, value;
+
+    map = sample_map(env, 1);
+    if (map == 0) return false;
+    tsu_vm.flatmap_header = tsu_header_of(map);
+    for (size_t n = 0; n <= 64; n++) {
+        const ERL_NIF_TERM *words;
+
+        map = sample_map(env, n);
+        if (map == 0 || (map & 3) != 2) return false;
+        words = tsu_words_of(map);
+        if ((words[0] == tsu_vm.flatmap_header) != (n <= TSU_FLATMAP_MAX)) return false;
+        if (n > TSU_FLATMAP_MAX) continue;
+        if (words[1] != n || (words[2] & 3) != 2 || tsu_header_of(words[2]) != n << TSU_HEADER_ARITY_SHIFT) return false;
+        for (size_t i = 0; i < n; i++)
+            if (!enif_get_map_value(env, map, tsu_words_of(words[2])[1 + i], &value) || value != words[3 + i]) return false;
+    }
+    return true;
+}
+
+/* Whether tuples, lists, floats and small maps are to be read in place. */
+static bool prove_layouts(ErlNifEnv *env)
+{
+    const double        floats[] = {0.0, 1.5, -1e300};
+    ERL_NIF_TERM        elements[300], list, head, tail;
+    const ERL_NIF_TERM *at;
+    double              f;
+    int                 arity;
+
+    for (size_t i = 0; i < 300; i++) elements[i] = enif_make_uint(env, (unsigned)i);
+    for (unsigned n = 0; n <= 300; n += n < 20 ? 1 : 70) {
+        ERL_NIF_TERM tuple = enif_make_tuple_from_array(env, elements, n);
+
+        if (tsu_header_of(tuple) != n << TSU_HEADER_ARITY_SHIFT || !enif_get_tuple(env, tuple, &arity, &at)) return false;
+        if (arity != (int)n || (n > 0 && at != tsu_words_of(tuple) + 1)) return false;
+    }
+    for (list = enif_make_list_from_array(env, elements, 300); enif_get_list_cell(env, list, &head, &tail); list = tail)
+        if ((list & 3) != 1 || tsu_words_of(list)[0] != head || tsu_words_of(list)[1] != tail) return false;
+    tsu_vm.float_header = tsu_header_of(enif_make_double(env, 1.0));
+    for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
+        ERL_NIF_TERM term = enif_make_double(env, floats[i]);
+
+        memcpy(&f, tsu_words_of(term) + 1, sizeof f);
+        if (tsu_header_of(term) != tsu_vm.float_header || f != floats[i]) return false;
+    }
+    return prove_maps(env);
+}
+
+/* Whether a binary on the heap is its header, its size in bytes or bits, and its bytes. */
+static bool prove_binaries(ErlNifEnv *env)
+{
+    ErlNifBinary bin;
+
+    for (size_t n = 1; n <= 64; n++) {
+        ERL_NIF_TERM        term;
+        unsigned char      *to = enif_make_new_binary(env, n, &term);
+        const ERL_NIF_TERM *words;
+
+        if (to == NULL) return false;
+        memset(to, (int)n, n);
+        words = tsu_words_of(term);
+        if (!enif_inspect_binary(env, term, &bin) || bin.data != (const unsigned char *)(words + 2)) return false;
+        if (n == 1) {
+            tsu_vm.binary_kind = words[0] & TSU_HEADER_KIND;
+            tsu_vm.binary_shift = words[1] == n ? 0 : 3;
+        }
+        if ((words[0] & TSU_HEADER_KIND) != tsu_vm.binary_kind || words[1] != n << tsu_vm.binary_shift) return false;
+        if (words[0] >> TSU_HEADER_ARITY_SHIFT != 1 + (n + 7) / 8) return false;
+    }
+    /* what lies elsewhere, or is part of another, is of another kind */
+    for (size_t n = 128; n <= 4096; n *= 2) {
+        ERL_NIF_TERM term, part;
+
+        if (enif_make_new_binary(env, n, &term) == NULL) return false;
+        part = enif_make_sub_binary(env, term, 1, n - 1);
+        if ((tsu_header_of(term) & TSU_HEADER_KIND) == tsu_vm.binary_kind) return false;
+        if ((tsu_header_of(part) & TSU_HEADER_KIND) == tsu_vm.binary_kind) return false;
+    }
+    return true;
+}
+
+static bool refs_proof, ids_proof, layouts_proof, binaries_proof;       /* what load found */
 
 unsigned tsu_nif_term_distrust(bool distrust)
 {
     tsu_vm.refs_proven = refs_proof && !distrust;
     tsu_codec.local_number = ids_proof && !distrust ? number_by_plan : number_by_etf;
-    return (unsigned)refs_proof | (unsigned)ids_proof << 1;
+    tsu_vm.layouts_proven = layouts_proof && !distrust;
+    tsu_vm.binaries_proven = binaries_proof && !distrust;
+    return (unsigned)refs_proof | (unsigned)ids_proof << 1 | (unsigned)layouts_proof << 2 | (unsigned)binaries_proof << 3;
 }
 
 bool tsu_nif_term_load(ErlNifEnv *env)
@@ -284,6 +383,8 @@ bool tsu_nif_term_load(ErlNifEnv *env)
     if (tsu_vm.blob_type == NULL) return false;
     if (!prove_small(env) || !tsu_etf_local_node(env, &node) || !prove_pids_and_ports(env, &node)) return false;
     tsu_vm.refs_proven = refs_proof = prove_refs(env);
+    tsu_vm.layouts_proven = layouts_proof = prove_layouts(env);
+    tsu_vm.binaries_proven = binaries_proof = prove_binaries(env);
     ids_proof = plan_make(env, &node, true, &pid_plan) && plan_make(env, &node, false, &port_plan);
     tsu_codec.local_number = ids_proof ? number_by_plan : number_by_etf;
     tsu_codec.zero_signs_equal = enif_is_identical(enif_make_double(env, 0.0), enif_make_double(env, -0.0)) != 0;

@@ -4,7 +4,8 @@
  * mean what this file thinks. A local pid or port is kept as its word; only the order asks for the number
  * in it, whose bits are found at load, or which the external term format tells. Local references are read,
  * and made by overwriting a fresh one; where the proof fails they go through the external term format, and
- * each is held.
+ * each is held. Tuples, lists, floats, small maps and binaries on the heap are read in place, or asked for where their
+ * proof fails.
  *
  * HANDLES are of two kinds: a blob (a resource with the bytes of a large binary, which
  * readers share), and a holder (bit 0 set: a private environment with the copy of a magic reference).
@@ -24,7 +25,8 @@
  * in a way unknown here, or memory is short; then nothing else here may be called. For load and upgrade. */
 bool tsu_nif_term_load(ErlNifEnv *env);
 /* For tests: from now on as if nothing had been proven that has another way, or (false) as load found it. References
- * encoded before and after are not the same. What load has proven: 1 references, 2 numbers of pids and ports. */
+ * encoded before and after are not the same. What load has proven: 1 references, 2 numbers of pids and ports, 4 layouts
+ * of tuples, lists, floats and maps, 8 of binaries. */
 unsigned tsu_nif_term_distrust(bool distrust);
 /* Frees the texts of atoms. No table may be left. */
 void tsu_nif_term_unload(void);

@@ -2,10 +2,10 @@
 #include "nif/etf.h"
 #include "nif/term_inner.h"
 
-/* A term whose parts are being read; they lie in `values` from `base` on. */
+/* A term whose parts are being read. They have their places in `values`, from `base` on: of a map first all keys. */
 typedef struct part {
     tsu_token token;
-    uint64_t  left;
+    uint64_t  done;
     size_t    base;
 } part;
 
@@ -20,31 +20,39 @@ typedef struct decoder {
     part           few_parts[12];
 } decoder;
 
-static bool value_push(decoder *d, ERL_NIF_TERM value)
+/* Room for one more part. What is read goes there at once: a token copied when it is fresh waits for its own stores. */
+static part *part_room(decoder *d)
 {
-    if (d->value_count == d->value_cap) {
-        ERL_NIF_TERM *more = tsu_env_alloc(2 * d->value_cap * sizeof *more);
-        if (more == NULL) return false;
-        memcpy(more, d->values, d->value_count * sizeof *more);
-        if (d->values != d->few_values) tsu_env_free(d->values, d->value_cap * sizeof *more);
-        d->values = more;
-        d->value_cap *= 2;
-    }
-    d->values[d->value_count++] = value;
-    return true;
-}
-
-static bool part_push(decoder *d, const tsu_token *t)
-{
-    if (d->part_count == d->part_cap) {
+    if (TSU_UNLIKELY(d->part_count == d->part_cap)) {
         part *more = tsu_env_alloc(2 * d->part_cap * sizeof *more);
-        if (more == NULL) return false;
+        if (more == NULL) return NULL;
         memcpy(more, d->parts, d->part_count * sizeof *more);
         if (d->parts != d->few_parts) tsu_env_free(d->parts, d->part_cap * sizeof *more);
         d->parts = more;
         d->part_cap *= 2;
     }
-    d->parts[d->part_count++] = (part){*t, t->children, d->value_count};
+    return &d->parts[d->part_count];
+}
+
+/* Opens what was read to part_room. False: memory is short. */
+static bool part_open(decoder *d)
+{
+    part  *o = &d->parts[d->part_count];
+    size_t count = d->value_count + (size_t)o->token.children;
+
+    if (TSU_UNLIKELY(count > d->value_cap)) {
+        size_t        cap = count > 2 * d->value_cap ? count : 2 * d->value_cap;
+        ERL_NIF_TERM *more = tsu_env_alloc(cap * sizeof *more);
+        if (more == NULL) return false;
+        memcpy(more, d->values, d->value_count * sizeof *more);
+        if (d->values != d->few_values) tsu_env_free(d->values, d->value_cap * sizeof *d->values);
+        d->values = more;
+        d->value_cap = cap;
+    }
+    o->done = 0;
+    o->base = d->value_count;
+    d->value_count = count;
+    d->part_count++;
     return true;
 }
 
@@ -72,7 +80,7 @@ static ERL_NIF_TERM make_binary(ErlNifEnv *env, const uint8_t *bytes, size_t siz
     unsigned char *to = enif_make_new_binary(env, size, &term);
 
     if (to == NULL) return 0;
-    memcpy(to, bytes, size);
+    tsu_bytes_copy(to, bytes, size);
     return term;
 }
 
@@ -231,23 +239,6 @@ done:
     return term;
 }
 
-static ERL_NIF_TERM make_map(ErlNifEnv *env, ERL_NIF_TERM *pairs, size_t n)
-{
-    ERL_NIF_TERM  few[32], map = 0;
-    ERL_NIF_TERM *keys = few;
-
-    if (n == 0) return enif_make_new_map(env);
-    if (2 * n > 32) keys = tsu_env_alloc(2 * n * sizeof *keys);
-    if (keys == NULL) return 0;
-    for (size_t i = 0; i < n; i++) {
-        keys[i] = pairs[2 * i];
-        keys[n + i] = pairs[2 * i + 1];
-    }
-    if (!enif_make_map_from_arrays(env, keys, keys + n, n, &map)) map = 0;
-    if (keys != few) tsu_env_free(keys, 2 * n * sizeof *keys);
-    return map;
-}
-
 /* The term whose parts are all there; they leave the stack of values. */
 static ERL_NIF_TERM part_close(decoder *d)
 {
@@ -268,7 +259,7 @@ static ERL_NIF_TERM part_close(decoder *d)
         }
         break;
     case TSU_MAP:
-        term = make_map(d->env, v, (size_t)o->token.n);
+        if (!enif_make_map_from_arrays(d->env, v, v + o->token.n, (size_t)o->token.n, &term)) term = 0;
         break;
     default:
         term = make_fun(d->env, &o->token, v);
@@ -278,16 +269,47 @@ static ERL_NIF_TERM part_close(decoder *d)
     return term;
 }
 
+/* What most parts are, without a token. 0: it is something else, and *p is where it was. */
+static inline ERL_NIF_TERM decode_quick(ErlNifEnv *env, const uint8_t **p, const uint8_t *end)
+{
+    const uint8_t *q = *p;
+    unsigned       tag = *q, n;
+    double         f;
+
+    if (tag < TSU_TAG_INT) {
+        *p = q + 1;
+        return tsu_nif_int(env, (int64_t)tag - 16);
+    }
+    if (tag == TSU_TAG_ATOM4) {
+        *p = q + 5;
+        return tsu_nif_atom(tsu_get32(q + 1));
+    }
+    if (tag < TSU_TAG_BIGPOS) {
+        n = tag - TSU_TAG_INT + 1;
+        *p = q + 1 + n;
+        /* a whole word is quicker than n bytes */
+        if (TSU_LIKELY(end - q >= 9)) return tsu_nif_int(env, (int64_t)(tsu_get64(q + 1) << (64 - 8 * n)) >> (64 - 8 * n));
+        return tsu_nif_int(env, tsu_int_bytes(q + 1, n));
+    }
+    if (tag >= TSU_TAG_BINARY0 && tag < TSU_TAG_TUPLE0) {
+        ERL_NIF_TERM term = make_binary(env, q + 1, n = tag - TSU_TAG_BINARY0);
+        if (term != 0) *p = q + 1 + n;
+        return term;
+    }
+    if (tag == TSU_TAG_FLOAT) {
+        memcpy(&f, q + 1, 8);
+        *p = q + 9;
+        return enif_make_double(env, f);
+    }
+    return 0;
+}
+
 /* A token that is a whole term. */
 static ERL_NIF_TERM decode_single(decoder *d, const tsu_token *t)
 {
     switch (t->kind) {
-    case TSU_INT:
-        return tsu_nif_int(d->env, t->i);
     case TSU_BIG:
         return make_big(d->env, t);
-    case TSU_FLOAT:
-        return enif_make_double(d->env, t->f);
     case TSU_ATOM:
         return tsu_nif_atom(t->n);
     case TSU_NIL:
@@ -314,85 +336,98 @@ static ERL_NIF_TERM decode_single(decoder *d, const tsu_token *t)
     }
 }
 
-static ERL_NIF_TERM decode(ErlNifEnv *env, const uint8_t **p, const tsu_token *outer, const uint8_t *handles)
+static void decoder_init(decoder *d, ErlNifEnv *env, const uint8_t *handles)
 {
-    decoder      d;
-    tsu_token    t;
-    ERL_NIF_TERM term = 0;
+    d->env = env;
+    d->handles = handles;
+    d->values = d->few_values;
+    d->value_count = 0;
+    d->value_cap = sizeof d->few_values / sizeof d->few_values[0];
+    d->parts = d->few_parts;
+    d->part_count = 0;
+    d->part_cap = sizeof d->few_parts / sizeof d->few_parts[0];
+}
 
-    d.env = env;
-    d.handles = handles;
-    d.values = d.few_values;
-    d.value_count = 0;
-    d.value_cap = sizeof d.few_values / sizeof d.few_values[0];
-    d.parts = d.few_parts;
-    d.part_count = 0;
-    d.part_cap = sizeof d.few_parts / sizeof d.few_parts[0];
-    if (outer != NULL) part_push(&d, outer);
+/* The last part that is open is given what follows: all that is quick, and one term that was made otherwise. */
+static void part_fill(decoder *d, const uint8_t **p, const uint8_t *end, ERL_NIF_TERM term)
+{
+    part          *o = &d->parts[d->part_count - 1];
+    ERL_NIF_TERM  *v = d->values + o->base;
+    const uint8_t *q = *p;
+    uint64_t       i = o->done, all = o->token.children, map = o->token.kind == TSU_MAP, n = o->token.n;
+
+    do {
+        v[(i >> map) + (n & (0 - (i & map)))] = term;
+        i++;
+    } while (i < all && (term = decode_quick(d->env, &q, end)) != 0);
+    o->done = i;
+    *p = q;
+}
+
+/* The rest of what is open, or one term if nothing is. Up to `end` bytes may be read, whatever they are. */
+static ERL_NIF_TERM decode(decoder *d, const uint8_t **p, const uint8_t *end)
+{
+    ERL_NIF_TERM term;
+
     for (;;) {
-        tsu_term_next(p, &t);
-        if (t.children > 0) {
-            if (!part_push(&d, &t)) { term = 0; break; }
-            continue;
+        term = decode_quick(d->env, p, end);
+        if (term == 0) {
+            part *o = part_room(d);
+
+            if (o == NULL) break;
+            tsu_term_next_slow(p, &o->token);
+            if (o->token.children > 0) {
+                if (!part_open(d)) break;
+                continue;
+            }
+            term = decode_single(d, &o->token);
         }
-        term = decode_single(&d, &t);
-        while (d.part_count > 0 && term != 0) {
-            if (!value_push(&d, term)) { term = 0; break; }
-            if (--d.parts[d.part_count - 1].left > 0) break;
-            term = part_close(&d);
+        while (d->part_count > 0 && term != 0) {
+            part_fill(d, p, end, term);
+            if (d->parts[d->part_count - 1].done < d->parts[d->part_count - 1].token.children) break;
+            term = part_close(d);
         }
-        if (d.part_count == 0 || term == 0) break;
+        if (d->part_count == 0 || term == 0) break;
     }
-    if (d.values != d.few_values) tsu_env_free(d.values, d.value_cap * sizeof *d.values);
-    if (d.parts != d.few_parts) tsu_env_free(d.parts, d.part_cap * sizeof *d.parts);
+    if (d->values != d->few_values) tsu_env_free(d->values, d->value_cap * sizeof *d->values);
+    if (d->parts != d->few_parts) tsu_env_free(d->parts, d->part_cap * sizeof *d->parts);
     return term;
+}
+
+static ERL_NIF_TERM decode_slow(ErlNifEnv *env, const uint8_t **p, const uint8_t *end)
+{
+    decoder d;
+
+    decoder_init(&d, env, NULL);
+    return decode(&d, p, end);
 }
 
 ERL_NIF_TERM tsu_nif_decode_term(ErlNifEnv *env, const uint8_t **p)
 {
-    const uint8_t *q = *p;
+    ERL_NIF_TERM term = decode_quick(env, p, *p);
 
-    if (TSU_LIKELY(*q < TSU_TAG_BIGPOS)) {
-        tsu_token t;
-        tsu_term_next(p, &t);
-        return tsu_nif_int(env, t.i);
-    }
-    if (*q == TSU_TAG_ATOM4) {
-        *p = q + 5;
-        return tsu_nif_atom(tsu_get32(q + 1));
-    }
-    return decode(env, p, NULL, NULL);
+    return TSU_LIKELY(term != 0) ? term : decode_slow(env, p, *p);
 }
 
 ERL_NIF_TERM tsu_nif_decode_object(ErlNifEnv *env, const uint8_t *obj)
 {
     ERL_NIF_TERM   values[16];
     size_t         arity, count;
-    const uint8_t *p = tsu_object_elements(obj, &arity);
-    const uint8_t *handles = NULL;
-    tsu_token      outer;
+    const uint8_t *p = tsu_object_elements(obj, &arity), *end = obj + tsu_object_len(obj);
+    decoder        d;
 
     if (TSU_LIKELY(arity <= 16 && !(obj[0] & TSU_OBJECT_HANDLES))) {
-        const uint8_t *end = obj + tsu_object_len(obj);
-
         for (size_t i = 0; i < arity; i++) {
-            uint8_t tag = *p;
-
-            if (TSU_LIKELY(tag >= TSU_TAG_INT && tag < TSU_TAG_BIGPOS && end - p >= 9)) {
-                unsigned unused = 8 * (TSU_TAG_BIGPOS - 1u - tag);      /* bits; whole words are quicker than n bytes */
-
-                values[i] = tsu_nif_int(env, (int64_t)(tsu_get64(p + 1) << unused) >> unused);
-                p += tag - TSU_TAG_INT + 2;
-            } else {
-                values[i] = tsu_nif_decode_term(env, &p);
-            }
+            values[i] = decode_quick(env, &p, end);
+            if (TSU_UNLIKELY(values[i] == 0)) values[i] = decode_slow(env, &p, end);
             if (TSU_UNLIKELY(values[i] == 0)) return 0;
         }
         return enif_make_tuple_from_array(env, values, (unsigned)arity);
     }
-    if (obj[0] & TSU_OBJECT_HANDLES) handles = tsu_object_handles(obj, &count);
-    memset(&outer, 0, sizeof outer);
-    outer.kind = TSU_TUPLE;
-    outer.n = outer.children = arity;
-    return decode(env, &p, &outer, handles);
+    decoder_init(&d, env, obj[0] & TSU_OBJECT_HANDLES ? tsu_object_handles(obj, &count) : NULL);
+    memset(&d.parts[0].token, 0, sizeof d.parts[0].token);
+    d.parts[0].token.kind = TSU_TUPLE;
+    d.parts[0].token.n = d.parts[0].token.children = arity;
+    if (!part_open(&d)) return 0;
+    return decode(&d, &p, end);
 }

@@ -2,17 +2,19 @@
 #include "nif/etf.h"
 #include "nif/term_inner.h"
 
-typedef enum open_kind { OPEN_TUPLE, OPEN_LIST, OPEN_IMPROPER, OPEN_MAP } open_kind;
+typedef enum open_kind { OPEN_TUPLE, OPEN_LIST, OPEN_IMPROPER, OPEN_MAP, OPEN_FLATMAP } open_kind;       /* maps last */
 
 /* A term whose parts are being written. */
 typedef struct open_term {
     open_kind           kind;
-    bool                key;            /* MAP: what the writer's flag was before */
+    bool                key;            /* MAP, FLATMAP: what the writer's flag was before */
     uint64_t            left;           /* parts still to be written */
-    const ERL_NIF_TERM *elements;       /* TUPLE: the next; MAP: all keys and values in turn */
+    const ERL_NIF_TERM *elements;       /* TUPLE, MAP: the next (MAP: keys and values in turn); FLATMAP: the values */
     ERL_NIF_TERM        tail;           /* LIST: what is left of it */
-    uint64_t            n;              /* MAP: pairs */
+    uint64_t            n;              /* MAP, FLATMAP: pairs */
     tsu_map_mark       *marks;          /* MAP: n + 1, and behind them the elements; owned */
+    const ERL_NIF_TERM *keys;           /* FLATMAP */
+    uint8_t             order[TSU_FLATMAP_MAX];     /* FLATMAP: which pair is which in the encoding */
 } open_term;
 
 typedef struct open_stack {
@@ -48,8 +50,7 @@ static void encode_bits(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w)
 {
     ErlNifBinary bin;
 
-    if (enif_is_binary(env, term)) {
-        if (!enif_inspect_binary(env, term, &bin)) { w->status = TSU_NOMEM; return; }
+    if (enif_inspect_binary(env, term, &bin)) {
         if (bin.size < TSU_BLOB_BYTES_MIN || w->key) {
             tsu_write_binary(w, bin.data, bin.size);
         } else {
@@ -60,7 +61,7 @@ static void encode_bits(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w)
         }
         return;
     }
-    if (!enif_term_to_binary(env, term, &bin)) { w->status = TSU_NOMEM; return; }
+    if (enif_is_binary(env, term) || !enif_term_to_binary(env, term, &bin)) { w->status = TSU_NOMEM; return; }
     if (bin.data[1] == TSU_ETF_BITS)
         tsu_write_bitstring(w, bin.data + 7, (uint64_t)(tsu_be32(bin.data + 2) - 1) * 8 + bin.data[6]);
     else
@@ -298,18 +299,13 @@ static void encode_list_begin(ErlNifEnv *env, ERL_NIF_TERM list, tsu_writer *w, 
     bool         bytes = true;
     open_term   *o;
 
-    while (enif_get_list_cell(env, tail, &head, &tail)) {
+    while (tsu_list_get(env, tail, &head, &tail)) {
         n++;
         bytes = bytes && (head & ~(ERL_NIF_TERM)0xff0) == 0xf;
     }
     if (bytes && tail == tsu_vm.nil) {
-        uint8_t *to;
-        tsu_write_byte(w, TSU_TAG_STRING);
-        tsu_write_varint(w, n);
-        if (w->status != TSU_OK || !tsu_writer_room(w, n)) return;
-        to = w->bytes + w->len;
-        while (enif_get_list_cell(env, list, &head, &list)) *to++ = (uint8_t)(head >> 4);
-        w->len += n;
+        uint8_t *to = tsu_write_string_begin(w, n);
+        while (to != NULL && tsu_list_get(env, list, &head, &list)) *to++ = (uint8_t)(head >> 4);
         return;
     }
     tsu_write_list_begin(w, n, tail != tsu_vm.nil);
@@ -319,14 +315,59 @@ static void encode_list_begin(ErlNifEnv *env, ERL_NIF_TERM list, tsu_writer *w, 
     o->tail = list;
 }
 
+/* The first 7 bytes of a key's encoding, as a number of the same order, shifted left by 8. False: it has to be written
+ * to be known. */
+static inline bool key_mark(ERL_NIF_TERM term, uint64_t *mark)
+{
+    const uint8_t *bytes;
+    size_t         size;
+    uint64_t       word;
+
+    if (TSU_LIKELY(tsu_nif_is_atom(term))) {
+        tsu_atom_word(term >> 6, &word);
+    } else if (tsu_nif_is_small(term)) {
+        tsu_int_word((int64_t)term >> 4, &word);
+    } else if ((term & 3) == 2 && tsu_heap_binary_get(term, &bytes, &size) && size < 32) {
+        word = TSU_TAG_BINARY0 + size;
+        for (size_t i = 0; i < size && i < 6; i++) word |= (uint64_t)bytes[i] << 8 * (i + 1);
+    } else {
+        return false;
+    }
+    *mark = __builtin_bswap64(word) & ~(uint64_t)0xff;
+    return true;
+}
+
+/* Finds in which order the pairs are written. False: only the whole keys could tell. */
+static bool keys_order(const ERL_NIF_TERM *keys, size_t n, uint8_t *order)
+{
+    uint64_t sorted[TSU_FLATMAP_MAX];       /* marks, and below them places */
+
+    for (size_t i = 0; i < n; i++) {
+        uint64_t mark;
+        size_t   j = i;
+
+        if (!key_mark(keys[i], &mark)) return false;
+        for (; j > 0 && sorted[j - 1] > mark; j--) {
+            if ((sorted[j - 1] ^ mark) < 0x100) return false;
+            sorted[j] = sorted[j - 1];
+        }
+        if (j > 0 && (sorted[j - 1] ^ mark) < 0x100) return false;
+        sorted[j] = mark | i;
+    }
+    for (size_t i = 0; i < n; i++) order[i] = (uint8_t)sorted[i];
+    return true;
+}
+
 static void encode_map_begin(ErlNifEnv *env, ERL_NIF_TERM map, tsu_writer *w, open_stack *s)
 {
-    ErlNifMapIterator iter;
-    size_t            n;
-    open_term        *o;
-    ERL_NIF_TERM     *pair;
+    const ERL_NIF_TERM *keys, *values;
+    ErlNifMapIterator   iter;
+    size_t              n;
+    open_term          *o;
+    ERL_NIF_TERM       *pair;
+    bool                flat = tsu_flatmap_get(map, &n, &keys, &values);
 
-    if (!enif_get_map_size(env, map, &n)) { w->status = TSU_BADARG; return; }
+    if (!flat && !enif_get_map_size(env, map, &n)) { w->status = TSU_BADARG; return; }
     tsu_write_map_begin(w, n);
     if (n == 0) return;
     o = open_push(s, OPEN_MAP);
@@ -334,18 +375,29 @@ static void encode_map_begin(ErlNifEnv *env, ERL_NIF_TERM map, tsu_writer *w, op
     o->n = n;
     o->left = 2 * n;
     o->key = w->key;
+    if (flat && keys_order(keys, n, o->order)) {
+        o->kind = OPEN_FLATMAP;
+        o->elements = values;
+        o->keys = keys;
+        return;
+    }
     o->marks = tsu_env_alloc(map_bytes(n));
-    if (o->marks == NULL || !enif_map_iterator_create(env, map, &iter, ERL_NIF_MAP_ITERATOR_FIRST)) {
+    if (o->marks == NULL || (!flat && !enif_map_iterator_create(env, map, &iter, ERL_NIF_MAP_ITERATOR_FIRST))) {
         w->status = TSU_NOMEM;
         return;
     }
     pair = (ERL_NIF_TERM *)(o->marks + n + 1);
     o->elements = pair;
     for (size_t i = 0; i < n; i++) {
-        enif_map_iterator_get_pair(env, &iter, &pair[2 * i], &pair[2 * i + 1]);
-        enif_map_iterator_next(env, &iter);
+        if (flat) {
+            pair[2 * i] = keys[i];
+            pair[2 * i + 1] = values[i];
+        } else {
+            enif_map_iterator_get_pair(env, &iter, &pair[2 * i], &pair[2 * i + 1]);
+            enif_map_iterator_next(env, &iter);
+        }
     }
-    enif_map_iterator_destroy(env, &iter);
+    if (!flat) enif_map_iterator_destroy(env, &iter);
 }
 
 static inline void encode_immediate(ERL_NIF_TERM term, tsu_writer *w)
@@ -371,28 +423,42 @@ static inline void encode_immediate(ERL_NIF_TERM term, tsu_writer *w)
     }
 }
 
+static void encode_tuple_begin(ErlNifEnv *env, ERL_NIF_TERM tuple, tsu_writer *w, open_stack *s)
+{
+    size_t              arity;
+    const ERL_NIF_TERM *elements = tsu_tuple_get(env, tuple, &arity);
+    open_term          *o;
+
+    tsu_write_tuple_begin(w, arity);
+    if (arity == 0) return;
+    o = open_push(s, OPEN_TUPLE);
+    if (o == NULL) { w->status = TSU_NOMEM; return; }
+    o->left = arity;
+    o->elements = elements;
+}
+
 /* Writes the beginning of a term that takes more than a word; its parts, if any, are pushed. */
 static void encode_begin(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w, open_stack *s, bool hold)
 {
-    const ERL_NIF_TERM *elements;
-    int                 arity;
-    double              f;
-    open_term          *o;
-    ERL_NIF_TERM        environment;
+    const uint8_t *bytes;
+    size_t         size;
+    open_term     *o;
+    ERL_NIF_TERM   environment;
 
     if ((term & 3) == 1) {
         encode_list_begin(env, term, w, s);
         return;
     }
-    if (enif_get_tuple(env, term, &arity, &elements)) {
-    tuple:
-        o = arity == 0 ? NULL : open_push(s, OPEN_TUPLE);
-        if (o == NULL) {
-            if (arity > 0) w->status = TSU_NOMEM;
-            return;
-        }
-        o->left = (uint64_t)arity;
-        o->elements = elements;
+    if (tsu_is_tuple(term)) {
+        encode_tuple_begin(env, term, w, s);
+        return;
+    }
+    if (tsu_heap_binary_get(term, &bytes, &size)) {
+        tsu_write_binary(w, bytes, size);
+        return;
+    }
+    if (tsu_vm.layouts_proven && tsu_header_of(term) == tsu_vm.float_header) {
+        tsu_write_float(w, tsu_float_get(env, term));
         return;
     }
     switch (enif_term_type(env, term)) {
@@ -403,8 +469,7 @@ static void encode_begin(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w, open_
         encode_big(env, term, w);
         break;
     case ERL_NIF_TERM_TYPE_FLOAT:
-        enif_get_double(env, term, &f);
-        tsu_write_float(w, f);
+        tsu_write_float(w, tsu_float_get(env, term));
         break;
     case ERL_NIF_TERM_TYPE_REFERENCE:
         encode_ref(env, term, w, hold);
@@ -417,7 +482,11 @@ static void encode_begin(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w, open_
         break;
     case ERL_NIF_TERM_TYPE_FUN:
         encode_fun(env, term, w, &environment);
-        if (w->status == TSU_OK && environment != 0 && enif_get_tuple(env, environment, &arity, &elements)) goto tuple;
+        if (w->status != TSU_OK || environment == 0) break;
+        o = open_push(s, OPEN_TUPLE);
+        if (o == NULL) { w->status = TSU_NOMEM; break; }
+        o->elements = tsu_tuple_get(env, environment, &size);
+        o->left = size;
         break;
     default:
         w->status = TSU_BADARG;
@@ -425,59 +494,77 @@ static void encode_begin(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w, open_
     }
 }
 
+/* Writes the next parts of an open term that are words, up to one that is not: that comes back in *term. False: there
+ * is none. */
+static bool open_fill(ErlNifEnv *env, open_term *o, tsu_writer *w, ERL_NIF_TERM *term)
+{
+    uint8_t            *p = w->bytes + w->len;
+    const uint8_t      *end = w->bytes + w->cap;
+    const ERL_NIF_TERM *elements = o->elements;
+    ERL_NIF_TERM        next = 0, tail = o->tail;
+    uint64_t            left = o->left;
+    open_kind           kind = o->kind;
+    bool                found = false;
+
+    while (left > 0) {
+        unsigned n;
+
+        switch (kind) {
+        case OPEN_TUPLE:
+            next = *elements++;
+            break;
+        case OPEN_LIST: case OPEN_IMPROPER:
+            if (kind == OPEN_LIST || left > 1) tsu_list_get(env, tail, &next, &tail);
+            else next = tail;
+            break;
+        case OPEN_MAP:
+            if (left % 2 == 0) o->marks[o->n - left / 2] = (tsu_map_mark){(size_t)(p - w->bytes), w->handle_count};
+            next = *elements++;
+            break;
+        case OPEN_FLATMAP:
+            next = (left % 2 == 0 ? o->keys : elements)[o->order[o->n - (left + 1) / 2]];
+            break;
+        }
+        left--;
+        n = end - p >= 9 ? tsu_nif_word_put(p, next) : 0;
+        if (n == 0) {
+            found = true;
+            break;
+        }
+        p += n;
+    }
+    if (kind >= OPEN_MAP) w->key = left % 2 != 0 || o->key;
+    w->len = (size_t)(p - w->bytes);
+    o->elements = elements;
+    o->tail = tail;
+    o->left = left;
+    *term = next;
+    return found;
+}
+
+static void open_close(open_term *o, tsu_writer *w)
+{
+    if (o->kind >= OPEN_MAP) w->key = o->key;
+    if (o->kind != OPEN_MAP) return;
+    o->marks[o->n] = (tsu_map_mark){w->len, w->handle_count};
+    tsu_write_map_end(w, o->marks, (size_t)o->n);
+    tsu_env_free(o->marks, map_bytes(o->n));
+}
+
 static void encode(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w, bool hold)
 {
-    open_stack   s;
-    bool         key = w->key;
-    ERL_NIF_TERM head;
+    open_stack s;
+    bool       key = w->key;
 
     s.at = s.few;
     s.count = 0;
     s.cap = sizeof s.few / sizeof s.few[0];
     for (;;) {
-        if ((term & 3) == 3) {
-            encode_immediate(term, w);
-        } else {
-            if ((term & 3) == 2 && (tsu_header_of(term) & TSU_HEADER_KIND) == 0) {
-                int                 arity;
-                const ERL_NIF_TERM *elements;
-                if (enif_get_tuple(env, term, &arity, &elements)) tsu_write_tuple_begin(w, (size_t)arity);
-            }
-            encode_begin(env, term, w, &s, hold);
-        }
-        if (w->status != TSU_OK) break;
-        while (s.count > 0 && s.at[s.count - 1].left == 0) {
-            open_term *o = &s.at[--s.count];
-            if (o->kind == OPEN_MAP) {
-                w->key = o->key;
-                o->marks[o->n] = (tsu_map_mark){w->len, w->handle_count};
-                tsu_write_map_end(w, o->marks, (size_t)o->n);
-                tsu_env_free(o->marks, map_bytes(o->n));
-            }
-        }
-        if (s.count == 0 || w->status != TSU_OK) break;
-        {
-            open_term *o = &s.at[s.count - 1];
-            switch (o->kind) {
-            case OPEN_TUPLE:
-                term = *o->elements++;
-                break;
-            case OPEN_LIST: case OPEN_IMPROPER:
-                if (o->kind == OPEN_IMPROPER && o->left == 1) term = o->tail;
-                else if (enif_get_list_cell(env, o->tail, &head, &o->tail)) term = head;
-                break;
-            case OPEN_MAP:
-                if (o->left % 2 == 0) {
-                    o->marks[o->n - o->left / 2] = (tsu_map_mark){w->len, w->handle_count};
-                    w->key = true;
-                } else {
-                    w->key = o->key;
-                }
-                term = *o->elements++;
-                break;
-            }
-            o->left--;
-        }
+        if ((term & 3) == 3) encode_immediate(term, w);
+        else encode_begin(env, term, w, &s, hold);
+        while (w->status == TSU_OK && s.count > 0 && !open_fill(env, &s.at[s.count - 1], w, &term))
+            open_close(&s.at[--s.count], w);
+        if (w->status != TSU_OK || s.count == 0) break;
     }
     while (s.count > 0) {
         open_term *o = &s.at[--s.count];
@@ -506,47 +593,55 @@ tsu_status tsu_nif_encode_key(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w)
     return w->status;
 }
 
-#define PLAIN_ARITY_MAX 13      /* the length of such an object takes one byte */
-
-/* Writes an object all of whose elements are small integers and atoms; false: nothing is written. */
-static bool encode_plain(const ERL_NIF_TERM *elements, int arity, tsu_writer *w)
+/* Writes elements that are small integers or atoms, up to one that is not, or for which there is no room: how many. */
+static inline size_t words_put(uint8_t **p, const uint8_t *end, const ERL_NIF_TERM *elements, size_t n)
 {
-    uint8_t *begin, *p;
+    uint8_t *q = *p;
+    size_t   i;
 
-    if (arity > PLAIN_ARITY_MAX || !tsu_writer_room(w, 2 + 9 * (size_t)arity)) return false;
-    begin = w->bytes + w->len;
-    p = begin + 2;
-    for (int i = 0; i < arity; i++) {
-        unsigned n = tsu_nif_word_put(p, elements[i]);
+    for (i = 0; i < n && end - q >= 9; i++) {
+        unsigned len = tsu_nif_word_put(q, elements[i]);
 
-        if (n == 0) return false;
-        p += n;
+        if (len == 0) break;
+        q += len;
     }
-    begin[0] = (uint8_t)arity;
-    begin[1] = (uint8_t)(p - begin);
-    w->len += (size_t)(p - begin);
-    return true;
+    *p = q;
+    return i;
 }
 
 tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos, tsu_writer *w)
 {
     const ERL_NIF_TERM *elements;
-    int                 arity;
+    size_t              arity, i;
     tsu_object_mark     mark;
+    uint8_t            *begin, *p;
 
     if (w->status != TSU_OK) return w->status;
-    if (!enif_get_tuple(env, tuple, &arity, &elements) || arity < keypos) return TSU_BADARG;
-    if (encode_plain(elements, arity, w)) return TSU_OK;
-    tsu_write_object_begin(w, (size_t)arity, &mark);
-    for (int i = 0; i < arity && w->status == TSU_OK; i++) {
-        if (TSU_LIKELY((elements[i] & 3) == 3)) {
-            encode_immediate(elements[i], w);
-        } else {
-            w->key = i + 1 == keypos;
-            encode(env, elements[i], w, true);
-            w->key = false;
-        }
+    if ((tuple & 3) != 2 || !tsu_is_tuple(tuple)) return TSU_BADARG;
+    elements = tsu_tuple_get(env, tuple, &arity);
+    if (arity < (size_t)keypos) return TSU_BADARG;
+    if (!tsu_writer_room(w, TSU_OBJECT_HEAD_MAX)) return w->status;
+    begin = w->bytes + w->len;
+    p = begin + 2;
+    i = words_put(&p, w->bytes + w->cap, elements, arity);
+    if (TSU_LIKELY(i == arity && arity < 15 && p - begin < 0x80)) {
+        begin[0] = (uint8_t)arity;
+        begin[1] = (uint8_t)(p - begin);
+        w->len += (size_t)(p - begin);
+        return TSU_OK;
     }
-    tsu_write_object_end(w, (size_t)arity, &mark);
+    tsu_write_object_begin(w, arity, &mark);
+    if (arity < 15) w->len = (size_t)(p - w->bytes);        /* what has been written stays */
+    else i = 0;
+    for (; i < arity; i++) {
+        w->key = i + 1 == (size_t)keypos;
+        encode(env, elements[i], w, true);
+        w->key = false;
+        if (w->status != TSU_OK) return w->status;
+        p = w->bytes + w->len;
+        i += words_put(&p, w->bytes + w->cap, elements + i + 1, arity - i - 1);
+        w->len = (size_t)(p - w->bytes);
+    }
+    tsu_write_object_end(w, arity, &mark);
     return w->status;
 }

@@ -105,15 +105,30 @@ void tsu_write_big(tsu_writer *w, bool negative, const uint8_t *magnitude, size_
     tsu_write_bytes(w, magnitude, len);
 }
 
+/* A tag and a number, and room for so many bytes behind them. */
+static bool write_begin(tsu_writer *w, uint8_t tag, uint64_t n, size_t more)
+{
+    uint8_t *p;
+
+    if (w->status != TSU_OK) return false;
+    if (more > SIZE_MAX / 4) { w->status = TSU_LIMIT; return false; }
+    if (!tsu_writer_room(w, 1 + TSU_VARINT_BYTES_MAX + more)) return false;
+    p = w->bytes + w->len;
+    *p = tag;
+    w->len = (size_t)(tsu_varint_put(p + 1, n) - w->bytes);
+    return true;
+}
+
 void tsu_write_binary(tsu_writer *w, const void *bytes, size_t size)
 {
     if (size < 32) {
-        tsu_write_byte(w, (uint8_t)(TSU_TAG_BINARY0 + size));
-    } else {
-        tsu_write_byte(w, TSU_TAG_BINARY);
-        tsu_write_varint(w, size);
+        if (!tsu_writer_room(w, 1 + size)) return;
+        w->bytes[w->len++] = (uint8_t)(TSU_TAG_BINARY0 + size);
+    } else if (!write_begin(w, TSU_TAG_BINARY, size, size)) {
+        return;
     }
-    tsu_write_bytes(w, bytes, size);
+    tsu_bytes_copy(w->bytes + w->len, bytes, size);
+    w->len += size;
 }
 
 void tsu_write_bitstring(tsu_writer *w, const uint8_t *bytes, uint64_t bits)
@@ -142,21 +157,26 @@ void tsu_write_blob(tsu_writer *w, uint64_t size, uint64_t handle)
 
 void tsu_write_string(tsu_writer *w, const uint8_t *bytes, size_t n)
 {
-    tsu_write_byte(w, TSU_TAG_STRING);
-    tsu_write_varint(w, n);
-    tsu_write_bytes(w, bytes, n);
+    uint8_t *to = tsu_write_string_begin(w, n);
+
+    if (to != NULL) memcpy(to, bytes, n);
+}
+
+uint8_t *tsu_write_string_begin(tsu_writer *w, size_t n)
+{
+    if (!write_begin(w, TSU_TAG_STRING, n, n)) return NULL;
+    w->len += n;
+    return w->bytes + w->len - n;
 }
 
 void tsu_write_list_begin(tsu_writer *w, uint64_t n, bool improper)
 {
-    tsu_write_byte(w, improper ? TSU_TAG_IMPROPER : TSU_TAG_LIST);
-    tsu_write_varint(w, n);
+    write_begin(w, improper ? TSU_TAG_IMPROPER : TSU_TAG_LIST, n, 0);
 }
 
 void tsu_write_map_begin(tsu_writer *w, uint64_t n)
 {
-    tsu_write_byte(w, TSU_TAG_MAP);
-    tsu_write_varint(w, n);
+    write_begin(w, TSU_TAG_MAP, n, 0);
 }
 
 /* A pair while it is being moved: where it was, and where its handles were. */
@@ -256,24 +276,11 @@ void tsu_write_map_end(tsu_writer *w, tsu_map_mark *marks, size_t n)
     if (pairs != NULL && pairs != few) tsu_env_free(pairs, n * sizeof *pairs);
 }
 
-void tsu_write_object_begin(tsu_writer *w, size_t arity, tsu_object_mark *mark)
-{
-    mark->at = w->len;
-    mark->handle = w->handle_count;
-    w->loose = false;
-    /* One byte for the length, which is enough nearly always; end moves the rest if it is not. */
-    if (!tsu_writer_room(w, 2 + TSU_VARINT_BYTES_MAX)) return;
-    w->bytes[w->len] = (uint8_t)(arity < 15 ? arity : 15);
-    w->len += 2;
-    if (arity >= 15) w->len = (size_t)(tsu_varint_put(w->bytes + w->len, arity) - w->bytes);
-}
-
-void tsu_write_object_end(tsu_writer *w, size_t arity, const tsu_object_mark *mark)
+void tsu_write_object_end_slow(tsu_writer *w, const tsu_object_mark *mark)
 {
     size_t  handles = w->handle_count - mark->handle;
     size_t  len, n;
 
-    (void)arity;
     if (handles > 0) {
         uint8_t count[4];
         if (handles > UINT32_MAX) { w->status = TSU_LIMIT; return; }

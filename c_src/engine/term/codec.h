@@ -261,6 +261,8 @@ void tsu_write_bitstring(tsu_writer *w, const uint8_t *bytes, uint64_t bits);
 /* Takes over the handle. Not in keys. */
 void tsu_write_blob(tsu_writer *w, uint64_t size, uint64_t handle);
 void tsu_write_string(tsu_writer *w, const uint8_t *bytes, size_t n);
+/* The same, and where the caller has to put the n bytes; NULL: no room. */
+uint8_t *tsu_write_string_begin(tsu_writer *w, size_t n);
 /* n >= 1 terms follow, and if improper a tail. The caller sees to it that a list of
  * bytes goes to tsu_write_string and that a tail is not a list. */
 void tsu_write_list_begin(tsu_writer *w, uint64_t n, bool improper);
@@ -274,8 +276,28 @@ void tsu_write_map_end(tsu_writer *w, tsu_map_mark *marks, size_t n);
 /* Writes the prefix of an object; elements follow; end fixes the prefix and adds the
  * trailer. `mark` remembers where it began, so that one writer holds many objects. */
 typedef struct tsu_object_mark { size_t at, handle; } tsu_object_mark;
-void tsu_write_object_begin(tsu_writer *w, size_t arity, tsu_object_mark *mark);
-void tsu_write_object_end(tsu_writer *w, size_t arity, const tsu_object_mark *mark);
+void tsu_write_object_end_slow(tsu_writer *w, const tsu_object_mark *mark);
+#define TSU_OBJECT_HEAD_MAX (2 + TSU_VARINT_BYTES_MAX)      /* bytes */
+static inline void tsu_write_object_begin(tsu_writer *w, size_t arity, tsu_object_mark *mark)
+{
+    mark->at = w->len;
+    mark->handle = w->handle_count;
+    w->loose = false;
+    /* One byte for the length, which is enough nearly always; end moves the rest if it is not. */
+    if (!tsu_writer_room(w, TSU_OBJECT_HEAD_MAX)) return;
+    w->bytes[w->len] = (uint8_t)(arity < 15 ? arity : 15);
+    w->len += 2;
+    if (TSU_UNLIKELY(arity >= 15)) w->len = (size_t)(tsu_varint_put(w->bytes + w->len, arity) - w->bytes);
+}
+static inline void tsu_write_object_end(tsu_writer *w, size_t arity, const tsu_object_mark *mark)
+{
+    size_t len = w->len - mark->at;
+    (void)arity;
+    if (TSU_LIKELY(len < 0x80 && w->handle_count == mark->handle && !w->loose && w->status == TSU_OK))
+        w->bytes[mark->at + 1] = (uint8_t)len;
+    else
+        tsu_write_object_end_slow(w, mark);
+}
 
 /* ---- Reader ---- */
 
