@@ -92,7 +92,65 @@ the_end_of_table_atom_is_no_key_to_go_on_from_test() ->
     T = new(),
     ?M:insert(T, {1}),
     ?assertError(badarg, ?M:next(T, '$end_of_table')),
-    ?assertError(badarg, ?M:prev(T, '$end_of_table')).
+    ?assertError(badarg, ?M:prev(T, '$end_of_table')),
+    [?M:insert(T, {K}) || K <- ['$', '$end_of_table', x]],
+    ?assertEqual('$end_of_table', ?M:next(T, '$')),         %% that is its key, and where the thread was last
+    ?assertError(badarg, ?M:next(T, '$end_of_table')).
+
+%% Steps from the last answer, or from what is == to it, while it and its neighbours change.
+walks_that_change_what_they_meet_go_as_in_ets_test_() ->
+    {timeout, 60,
+     fun() ->
+             Seed = tsunami_test:seed(),
+             _ = rand:seed(exsss, Seed),
+             [begin
+                  T = new(),
+                  E = ets:new(t, [ordered_set]),
+                  [insert_both(T, E, any_key()) || _ <- lists:seq(1, 200)],
+                  wander(T, E, ?M:first(T), 400),
+                  ?assert(ets:tab2list(E) =:= ?M:tab2list(T)),
+                  ets:delete(E),
+                  ?M:delete(T)
+              end || _ <- lists:seq(1, 40)]
+     end}.
+
+wander(_, _, _, 0) -> ok;
+wander(T, E, '$end_of_table', N) ->
+    ?assert(ets:last(E) =:= ?M:last(T)),
+    wander(T, E, ?M:first(T), N - 1);
+wander(T, E, Key, N) ->
+    From = case rand:uniform(4) of 1 -> twin(Key); _ -> Key end,
+    case rand:uniform(8) of
+        1 -> insert_both(T, E, any_key());
+        2 -> insert_both(T, E, From);
+        3 -> ets:delete(E, From), ?M:delete(T, From);
+        _ -> ok
+    end,
+    Next = case rand:uniform(3) of 1 -> prev; _ -> next end,
+    Want = ets:Next(E, From),
+    Objects = case Want of '$end_of_table' -> Want; _ -> {Want, ets:lookup(E, Want)} end,
+    case rand:uniform(4) of
+        1 when Next =:= next -> ?assert(Objects =:= tsunami_test:call(?M, next_lookup, [T, From]));
+        1 -> ?assert(Objects =:= tsunami_test:call(?M, prev_lookup, [T, From]));
+        _ -> ?assert(Want =:= ?M:Next(T, From))
+    end,
+    wander(T, E, Want, N - 1).
+
+insert_both(T, E, Key) ->
+    Object = {Key, rand:uniform(1000)},
+    ets:insert(E, Object),
+    ?M:insert(T, Object).
+
+any_key() ->
+    I = rand:uniform(60) - 30,
+    element(rand:uniform(12), {I, I * 1.0, I + 0.5, 1 bsl 59 + I, I bsl 70, list_to_atom("k" ++ integer_to_list(I)), {I, a},
+                               {I, <<"b">>, 1.5}, {I, {I, [I]}}, integer_to_binary(I), [I, x], #{I => {}}}).
+
+twin(I) when is_integer(I), abs(I) < 1 bsl 50 -> float(I);
+twin(F) when is_float(F), trunc(F) == F -> trunc(F);
+twin(Tuple) when is_tuple(Tuple) -> setelement(1, Tuple, twin(element(1, Tuple)));
+twin([I | Rest]) -> [twin(I) | Rest];
+twin(Key) -> Key.
 
 slot_is_the_object_at_that_place_test() ->
     T = new(),

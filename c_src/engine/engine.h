@@ -112,6 +112,11 @@ tsu_status tsu_clear(tsu_thread *self, tsu_table *table);
 void tsu_walk(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
               size_t budget, tsu_object_fn fn, void *ctx, bool *done);
 
+/* Who goes from key to key mostly asks for what is next to the last answer. True: trail->key is the key where this thread's
+ * last step in the table ended, or one that it changed since, and trail->word the version next to it. Who wants that calls
+ * tsu_trail_take. False: not known, ask tsu_step. */
+bool tsu_step_trail(tsu_thread *self, tsu_table *table, tsu_direction direction, tsu_trail *trail);
+
 /* The key after (before) `from`; NULL from: the first (last). Shows its objects, newest first. *found
  * false: there is none. *present: whether `from` itself was there, or had been deleted while the table was fixed. */
 void tsu_step(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,

@@ -841,6 +841,11 @@ void tsu_step(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t le
     if (*found) show(word, fn, ctx);
 }
 
+bool tsu_step_trail(tsu_thread *self, tsu_table *table, tsu_direction direction, tsu_trail *trail)
+{
+    return table->kind->trail != NULL && table->kind->trail(self, tsu_table_contents(table)->root, direction, trail);
+}
+
 void tsu_slot(tsu_thread *self, tsu_table *table, uint64_t index, tsu_object_fn fn, void *ctx, int *past)
 {
     struct walk w = {fn, ctx};

@@ -13,8 +13,7 @@ typedef struct step_view {
 static bool step_show_key(void *ctx, const uint8_t *object)
 {
     step_view     *v = ctx;
-    size_t         len;
-    const uint8_t *p = tsu_object_key(object, v->keypos, &len);
+    const uint8_t *p = tsu_object_key_begin(object, v->keypos);
 
     /* The newest object's: in an ordered_set the stored key, which need not be the one asked for. */
     v->key = tsu_nif_decode_term(v->r.env, &p);
@@ -30,34 +29,58 @@ static bool step_show_all(void *ctx, const uint8_t *object)
     return !v->r.failed && tsu_reply_list_add(&v->r, object);
 }
 
-/* From the end of the table (from 0), or from a key. */
-static inline __attribute__((always_inline)) ERL_NIF_TERM
-step(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool from, tsu_direction direction, bool with_objects)
+/* What goes back to Erlang, and the end of the call. */
+static inline ERL_NIF_TERM step_end(tsu_call *c, const step_view *v, bool with_objects)
 {
-    tsu_call    c;
-    tsu_key_arg key;
-    step_view   v = { .r = tsu_reply_list_begin(env) };
-    tsu_status  s = TSU_OK;
-    bool        found = false, present = true, ordered;
+    tsu_call_end(c);
+    if (TSU_UNLIKELY(v->r.failed)) return tsu_reply_limit(c->env);
+    if (v->key == 0) return tsu_atom_end_of_table;
+    return with_objects ? enif_make_tuple2(c->env, v->key, v->r.list) : v->key;
+}
 
-    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
-    v.keypos = c.live->keypos;
-    ordered = c.live->type == TSU_ORDERED_SET;
+static __attribute__((noinline)) ERL_NIF_TERM step_search(tsu_call *c, const ERL_NIF_TERM argv[], bool from,
+                                                          tsu_direction direction, bool with_objects)
+{
+    tsu_key_arg key;
+    step_view   v = { .r = tsu_reply_list_begin(c->env), .keypos = c->live->keypos };
+    tsu_status  s = TSU_OK;
+    bool        found = false, present = true, ordered = c->live->type == TSU_ORDERED_SET;
+
     /* An ordered_set goes on from any key but the one that stands for its end. A hash table has but one direction. */
     if (from && ordered && argv[1] == tsu_atom_end_of_table) s = TSU_BADARG;
     if (!ordered) direction = TSU_FORWARD;
-    if (s == TSU_OK && from) s = tsu_key_read(&key, env, argv[1]);
+    if (s == TSU_OK && from) s = tsu_key_read(&key, c->env, argv[1]);
     if (s == TSU_OK) {
-        tsu_step(c.self, c.table, from ? key.w.bytes : NULL, from ? key.w.len : 0, direction,
+        tsu_step(c->self, c->table, from ? key.w.bytes : NULL, from ? key.w.len : 0, direction,
                  with_objects ? step_show_all : step_show_key, &v, &found, &present);
         if (from) tsu_key_done(&key);
         if (from && !ordered && !present) s = TSU_BADARG;
     }
-    tsu_call_end(&c);
-    if (s != TSU_OK) return tsu_reply_status(env, s);
-    if (v.r.failed) return tsu_reply_limit(env);
-    if (!found) return tsu_atom_end_of_table;
-    return with_objects ? enif_make_tuple2(env, v.key, v.r.list) : v.key;
+    if (s == TSU_OK) return step_end(c, &v, with_objects);
+    tsu_call_end(c);
+    return tsu_reply_status(c->env, s);
+}
+
+/* From the end of the table (from 0), or from a key. Mostly that is the last answer, and what is next to it is at hand: then
+ * nothing needs to be encoded or searched for. */
+static inline __attribute__((always_inline)) ERL_NIF_TERM
+step(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool from, tsu_direction direction, bool with_objects)
+{
+    tsu_call  c;
+    tsu_trail trail;
+    step_view v;
+
+    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
+    if (!from || !tsu_step_trail(c.self, c.table, direction, &trail) || argv[1] == tsu_atom_end_of_table
+        || !tsu_nif_key_is(env, argv[1], trail.key))
+        return step_search(&c, argv, from, direction, with_objects);
+    tsu_trail_take(&trail);
+    v.r = tsu_reply_list_begin(env);
+    v.keypos = c.live->keypos;
+    v.key = 0;
+    if (with_objects) step_show_all(&v, tsu_version_object(trail.word));
+    else step_show_key(&v, tsu_version_object(trail.word));
+    return step_end(&c, &v, with_objects);
 }
 
 #define STEP(name, from, direction, with_objects)                              \

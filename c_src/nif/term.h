@@ -40,7 +40,7 @@ tsu_status tsu_nif_encode_key(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w);
 tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos, tsu_writer *w);
 
 /* One term, moving *p behind it; or a whole object as a tuple. 0: memory is short. */
-ERL_NIF_TERM tsu_nif_decode_term(ErlNifEnv *env, const uint8_t **p);
+ERL_NIF_TERM tsu_nif_decode_term_slow(ErlNifEnv *env, const uint8_t **p);
 ERL_NIF_TERM tsu_nif_decode_object(ErlNifEnv *env, const uint8_t *obj);
 
 /* One more, one less reference to a handle. */
@@ -68,5 +68,33 @@ static inline ERL_NIF_TERM tsu_nif_int(ErlNifEnv *env, int64_t v)
     return TSU_LIKELY((int64_t)term >> 4 == v) ? term : enif_make_int64(env, v);
 }
 static inline ERL_NIF_TERM tsu_nif_atom(uint64_t atom) { return (ERL_NIF_TERM)(atom << 6 | 0x0b); }
+/* The small integer or atom at *p, moving behind it; 0: it is something else. */
+static inline __attribute__((always_inline)) ERL_NIF_TERM tsu_nif_word_get(const uint8_t **p)
+{
+    int64_t        v;
+    const uint8_t *end = tsu_int_get(*p, &v);
+    ERL_NIF_TERM   term;
+    if (TSU_LIKELY(end != NULL)) {
+        term = (ERL_NIF_TERM)((uint64_t)v << 4 | 0xf);
+        if (TSU_UNLIKELY((int64_t)term >> 4 != v)) return 0;
+        *p = end;
+        return term;
+    }
+    if (**p != TSU_TAG_ATOM4) return 0;
+    term = tsu_nif_atom(tsu_get32(*p + 1));
+    *p += 5;
+    return term;
+}
+static inline ERL_NIF_TERM tsu_nif_decode_term(ErlNifEnv *env, const uint8_t **p)
+{
+    ERL_NIF_TERM term = tsu_nif_word_get(p);
+    return TSU_LIKELY(term != 0) ? term : tsu_nif_decode_term_slow(env, p);
+}
+/* Is the key at p this term? True is certain; false if that takes longer to find out. */
+bool tsu_nif_key_is_slow(ErlNifEnv *env, ERL_NIF_TERM term, const uint8_t *p);
+static inline bool tsu_nif_key_is(ErlNifEnv *env, ERL_NIF_TERM term, const uint8_t *p)
+{
+    return TSU_LIKELY((term & 3) == 3) ? tsu_nif_word_get(&p) == term : tsu_nif_key_is_slow(env, term, p);
+}
 
 #endif

@@ -394,7 +394,7 @@ static ERL_NIF_TERM decode(decoder *d, const uint8_t **p, const uint8_t *end)
     return term;
 }
 
-static ERL_NIF_TERM decode_slow(ErlNifEnv *env, const uint8_t **p, const uint8_t *end)
+static ERL_NIF_TERM decode_whole(ErlNifEnv *env, const uint8_t **p, const uint8_t *end)
 {
     decoder d;
 
@@ -402,11 +402,53 @@ static ERL_NIF_TERM decode_slow(ErlNifEnv *env, const uint8_t **p, const uint8_t
     return decode(&d, p, end);
 }
 
-ERL_NIF_TERM tsu_nif_decode_term(ErlNifEnv *env, const uint8_t **p)
+ERL_NIF_TERM tsu_nif_decode_term_slow(ErlNifEnv *env, const uint8_t **p)
 {
-    ERL_NIF_TERM term = decode_quick(env, p, *p);
+    const uint8_t *q = *p;
+    unsigned       arity = *q - TSU_TAG_TUPLE0, i;
+    ERL_NIF_TERM   values[16], term;
 
-    return TSU_LIKELY(term != 0) ? term : decode_slow(env, p, *p);
+    /* small tuples, as they are frequent as keys */
+    if (arity - 1 < 15) {
+        q++;
+        for (i = 0; i < arity && (values[i] = decode_quick(env, &q, q)) != 0; i++) {}
+        if (i == arity) {
+            *p = q;
+            return enif_make_tuple_from_array(env, values, arity);
+        }
+    } else if ((term = decode_quick(env, p, *p)) != 0) {
+        return term;
+    }
+    return decode_whole(env, p, *p);
+}
+
+/* Is the term without parts at *p this one? Moves behind it if so. */
+static bool leaf_is(ErlNifEnv *env, ERL_NIF_TERM term, const uint8_t **p)
+{
+    ErlNifBinary bin;
+    double       f;
+    tsu_token    t;
+
+    if ((term & 3) == 3) return tsu_nif_word_get(p) == term;
+    if (**p == TSU_TAG_FLOAT) {
+        tsu_term_next(p, &t);
+        return enif_get_double(env, term, &f) && memcmp(&f, &t.f, sizeof f) == 0;
+    }
+    if (**p != TSU_TAG_BINARY && (**p < TSU_TAG_BINARY0 || **p >= TSU_TAG_TUPLE0)) return false;
+    tsu_term_next(p, &t);
+    return enif_inspect_binary(env, term, &bin) && t.size == bin.size && memcmp(t.bytes, bin.data, bin.size) == 0;
+}
+
+bool tsu_nif_key_is_slow(ErlNifEnv *env, ERL_NIF_TERM term, const uint8_t *p)
+{
+    const ERL_NIF_TERM *elements;
+    int                 arity, i;
+
+    if (*p < TSU_TAG_TUPLE0 || *p >= TSU_TAG_TUPLE0 + 16) return leaf_is(env, term, &p);
+    if (!enif_get_tuple(env, term, &arity, &elements) || arity != *p - TSU_TAG_TUPLE0) return false;
+    p++;
+    for (i = 0; i < arity && leaf_is(env, elements[i], &p); i++) {}
+    return i == arity;
 }
 
 ERL_NIF_TERM tsu_nif_decode_object(ErlNifEnv *env, const uint8_t *obj)
@@ -419,7 +461,7 @@ ERL_NIF_TERM tsu_nif_decode_object(ErlNifEnv *env, const uint8_t *obj)
     if (TSU_LIKELY(arity <= 16 && !(obj[0] & TSU_OBJECT_HANDLES))) {
         for (size_t i = 0; i < arity; i++) {
             values[i] = decode_quick(env, &p, end);
-            if (TSU_UNLIKELY(values[i] == 0)) values[i] = decode_slow(env, &p, end);
+            if (TSU_UNLIKELY(values[i] == 0)) values[i] = decode_whole(env, &p, end);
             if (TSU_UNLIKELY(values[i] == 0)) return 0;
         }
         return enif_make_tuple_from_array(env, values, (unsigned)arity);

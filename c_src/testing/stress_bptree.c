@@ -68,6 +68,21 @@ static void stroll_through(tsu_thread *self, crowd *c, uint64_t *rng)
         tsu_kind_tree.walk(self, c->root, s.key_len > 0 ? &key : NULL, backward ? TSU_BACKWARD : TSU_FORWARD, 500,
                            stroll_visit, &s, &done);
         tsu_unpin(self);
+        s.left = tsu_rand_below(rng, 50);
+        while (!done && s.left > 0) {
+            tsu_trail trail;
+            bool      known;
+
+            tsu_pin(self);
+            known = tsu_kind_tree.trail(self, c->root, backward ? TSU_BACKWARD : TSU_FORWARD, &trail)
+                    && tsu_term_same(trail.key, s.key);
+            if (known) {
+                tsu_trail_take(&trail);
+                (void)stroll_visit(&s, trail.word);
+            }
+            tsu_unpin(self);
+            if (!known) break;
+        }
     }
     for (int64_t i = s.at + (backward ? -1 : 1); i >= 0 && i < (int64_t)c->ids; i += backward ? -1 : 1)
         if (tsu_load_acquire(&c->stable[i])) fault(c, "a walk ended before a key that was there throughout");

@@ -76,6 +76,14 @@ static void TSU_TEST_UNUSED expect_walk(tsu_thread *self, tsu_root *root, const 
         w.left = 1 + tsu_rand_below(rng, 100);
         tsu_kind_tree.walk(self, root, have ? &key : NULL, backward ? TSU_BACKWARD : TSU_FORWARD, budget,
                            walk_visit, &w, &done);
+        while (w.key_len > 0 && !done && !w.wrong && tsu_rand_below(rng, 10) != 0) {
+            tsu_trail trail;
+
+            if (!tsu_kind_tree.trail(self, root, backward ? TSU_BACKWARD : TSU_FORWARD, &trail)) break;
+            if (!tsu_term_same(trail.key, w.key)) break;
+            tsu_trail_take(&trail);
+            (void)walk_visit(&w, trail.word);
+        }
         if (w.key_len > 0) {
             key = tool_key_view(w.key, w.key_len);
             have = true;
@@ -83,6 +91,28 @@ static void TSU_TEST_UNUSED expect_walk(tsu_thread *self, tsu_root *root, const 
     }
     EXPECT(!w.wrong);
     EXPECT_EQ(model_step(m, w.at, backward), -2);
+}
+
+/* If the thread knows where it was last, what is next to that has to be what the model says, to either side. */
+static void TSU_TEST_UNUSED expect_trail(tsu_thread *self, tsu_root *root, const model *m, tool_style style)
+{
+    for (int backward = 0; backward < 2; backward++) {
+        tsu_trail      trail;
+        uint8_t        buffer[128];
+        const uint8_t *next;
+        size_t         len;
+
+        if (!tsu_kind_tree.trail(self, root, backward ? TSU_BACKWARD : TSU_FORWARD, &trail)) continue;
+        next = tsu_version_key(trail.word, 1, &len);
+        EXPECT(backward ? tsu_term_compare(next, trail.key) < 0 : tsu_term_compare(next, trail.key) > 0);
+        for (uint32_t id = 0; id < m->ids; id++) {
+            tsu_key key = tool_key(style, id, 0, buffer);
+            int     from = tsu_term_compare(key.bytes, trail.key), to = tsu_term_compare(key.bytes, next);
+
+            if (to == 0) EXPECT_EQ(m->value[id], tool_value(trail.word));
+            else if (m->value[id] >= 0) EXPECT(backward ? from >= 0 || to < 0 : from <= 0 || to > 0);
+        }
+    }
 }
 
 /* --- threads that stop half way -------------------------------------------------------------- */

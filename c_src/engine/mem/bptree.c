@@ -24,7 +24,7 @@ static bool hint_get(const tsu_thread *self, const tsu_root *root, uint64_t reti
     out->low_known = false;
     out->unposted = NULL;
     out->text.len = 0;
-    return out->content->level == 0 && !(out->content->flags & TSU_TREE_MERGING);
+    return (out->content->level | (out->content->flags & TSU_TREE_MERGING)) == 0;
 }
 
 /* Is the key in what lies between entry i and it? 0: it is entry i's. */
@@ -189,14 +189,46 @@ static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
         }
         (void)tsu_tree_locate(root, key, 0, false, &place);
     }
-    tsu_tree_hint(self, root, place.node, retirements, 0);
+    tsu_tree_hint(self, root, place.node, retirements, at.at);       /* for a walk that changes what it meets */
     tsu_kit_close(&kit);
     return s;
 }
 
+/* --- many keys ------------------------------------------------------------------------------------ */
 #define WALK_AHEAD 4
 
-/* --- many keys ------------------------------------------------------------------------------------ */
+/* The next leaf is fetched while the last entries of this one, `left` of them, are visited: each part when what leads to it may
+ * have come. */
+static __attribute__((noinline)) void walk_fetch_leaf(const tsu_content *c, unsigned left)
+{
+    const tsu_content *next;
+
+    if (c->right == NULL) return;
+    if (left == 2 * WALK_AHEAD) {
+        __builtin_prefetch(c->right);
+        return;
+    }
+    next = tsu_node_content(c->right);
+    if (left > WALK_AHEAD) {
+        __builtin_prefetch(next);
+    } else if (left > 2) {
+        __builtin_prefetch(tsu_leaf_index(next));
+        __builtin_prefetch(next->cells);
+    } else if (next->count > 2) {
+        __builtin_prefetch(tsu_cell_version(tsu_load_relaxed(&next->cells[tsu_leaf_index(next)[2 - left]])));
+    }
+}
+
+/* Records lie anywhere in memory: the one that comes a few steps after entry i. Serves also the walks that will go on from
+ * here. */
+static inline void walk_fetch(const tsu_content *c, const uint8_t *index, unsigned i, unsigned step)
+{
+    unsigned ahead = i + WALK_AHEAD * step;
+
+    if (ahead < c->count) __builtin_prefetch(tsu_cell_version(tsu_load_relaxed(&c->cells[index[ahead]])));
+    if (TSU_UNLIKELY(step == 1 && ahead + WALK_AHEAD >= c->count)) walk_fetch_leaf(c, c->count - i);
+}
+
 /* The first entry to visit, going on from the key. */
 static int walk_begin(const tsu_root *root, tsu_tree_place *p, const tsu_key *key, bool backward)
 {
@@ -224,6 +256,32 @@ static bool walk_resume(tsu_thread *self, tsu_root *root, const tsu_key *key, bo
     return true;
 }
 
+static bool tree_trail(tsu_thread *self, tsu_root *root, tsu_direction direction, tsu_trail *trail)
+{
+    uint64_t           last = self->scratch_word[HINT_INDEX], next, word;
+    unsigned           step = direction == TSU_BACKWARD ? ~0u : 1u;
+    tsu_tree_place     place;
+    const tsu_content *c;
+    const uint8_t     *index;
+
+    if (!hint_get(self, root, tsu_load_acquire(&tsu_tree_retirements), &place)) return false;
+    c = place.content;
+    index = tsu_leaf_index(c);
+    next = (unsigned)last + step;
+    if (last >= c->count || next >= c->count) return false;          /* also below 0 */
+    word = tsu_load_acquire(&c->cells[index[last]]);
+    if (!tsu_cell_holds_version(word)) return false;
+    trail->key = tsu_object_key_begin(tsu_version_object(word), root->keypos);
+    word = tsu_cell_resolve(tsu_load_acquire(&c->cells[index[next]]));
+    if (word == 0) return false;
+    trail->word = word;
+    trail->index = &self->scratch_word[HINT_INDEX];
+    trail->next = next;
+    self->scratch_word[HINT_STAYED] = true;
+    walk_fetch(c, index, (unsigned)next, step);
+    return true;
+}
+
 static void tree_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                       size_t budget, tsu_visit_fn visit, void *ctx, bool *done)
 {
@@ -232,37 +290,31 @@ static void tree_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu
     int            step = backward ? -1 : 1, i;
     size_t         steps = 0;
     tsu_tree_place p;
-    tsu_key        at = {0};
-    bool           have = from != NULL, seen = false;
+    tsu_key        at;
+    const tsu_key *key = from;         /* or &at */
+    bool           seen = false;
     uint64_t       last_word = 0;      /* what was shown last, if `at` is not yet that */
     size_t         len;
 
     *done = false;
-    if (have) {
-        at = *from;
-        if (walk_resume(self, root, &at, backward, retirements, &p, &i)) goto landed;
-    }
+    if (key != NULL && walk_resume(self, root, key, backward, retirements, &p, &i)) goto landed;
 land:
     if (last_word != 0) {
         at = tsu_key_of(root, tsu_order_head(tsu_version_key(last_word, root->keypos, &len)), last_word);
-        have = true;
+        key = &at;
         last_word = 0;
     }
-    (void)tsu_tree_locate(root, have ? &at : NULL, 0, backward, &p);
-    i = walk_begin(root, &p, have ? &at : NULL, backward);
+    (void)tsu_tree_locate(root, key, 0, backward, &p);
+    i = walk_begin(root, &p, key, backward);
 landed:
     for (;;) {
         const tsu_content *c = p.content;
         const uint8_t     *index = tsu_leaf_index(c);
 
         for (; i >= 0 && i < c->count; i += step) {
-            int      ahead = i + WALK_AHEAD * step;
-            uint64_t word;
+            uint64_t word = tsu_cell_resolve(tsu_load_acquire(&c->cells[index[i]]));
 
-            /* records lie anywhere in memory; this also serves the walks that will go on from here */
-            if (ahead >= 0 && ahead < c->count)
-                __builtin_prefetch(tsu_cell_version(tsu_load_relaxed(&c->cells[index[ahead]])));
-            word = tsu_cell_resolve(tsu_load_acquire(&c->cells[index[i]]));
+            walk_fetch(c, index, (unsigned)i, (unsigned)step);
             steps++;
             if (word != 0) {
                 seen = true;
@@ -289,7 +341,7 @@ landed:
         if (!p.low_known) goto land;
         if (p.low_none) break;
         at = tsu_key_of_sep(p.low_mark, p.low);
-        have = true;
+        key = &at;
         last_word = 0;
         goto land;
     }
@@ -342,6 +394,7 @@ const tsu_kind tsu_kind_tree = {
     .restore = tsu_tree_restore,
     .peek = tree_peek,
     .walk = tree_walk,
+    .trail = tree_trail,
     .slot = tree_slot,
     .verify = tsu_tree_verify,
 };

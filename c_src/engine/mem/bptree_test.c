@@ -29,6 +29,7 @@ static void run_program(tool_style style, uint32_t ids, long ops, int deletes_pe
             EXPECT_EQ(had, m.value[id]);
             if (!only_new || had < 0) m.value[id] = op;
         }
+        if (op % (ids < 100 ? 7 : 499) == 0) expect_trail(self, root, &m, style);
         if (op % 997 == 0) {
             expect_walk(self, root, &m, style, (int64_t)tsu_rand_below(rng, ids + 2) - 1, op % 2, rng);
             tool_expect_sound(self, root);

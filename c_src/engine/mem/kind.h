@@ -29,6 +29,18 @@ struct tsu_commit_item {
 
 typedef enum tsu_direction { TSU_FORWARD, TSU_BACKWARD } tsu_direction;
 
+/* Where this thread was last, and what is next to that: good while the thread stays pinned. */
+typedef struct tsu_trail {
+    const uint8_t *key;        /* there; lent */
+    uint64_t       word;       /* the committed version next to it */
+    /* for tsu_trail_take */
+    uint64_t      *index;
+    uint64_t       next;
+} tsu_trail;
+
+/* What is next was visited: now the thread was last there. */
+static inline void tsu_trail_take(const tsu_trail *trail) { *trail->index = trail->next; }
+
 /* Gets each committed version's word in order; false ends the walk. */
 typedef bool (*tsu_visit_fn)(void *ctx, uint64_t word);
 
@@ -86,6 +98,10 @@ typedef struct tsu_kind {
     /* The first committed version after `from` (NULL: of all), or 0; *present: `from` is there. from->mark
      * need not be known. NULL: walk does as well. */
     uint64_t (*next)(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present);
+
+    /* True: the thread's last walk or edit was in this root, and the trail tells where it ended and what is next in that
+     * direction. False: that is not so easily told. NULL: walk does as well. */
+    bool (*trail)(tsu_thread *self, tsu_root *root, tsu_direction direction, tsu_trail *trail);
 
     /* ets' slot/2: hash tables: bucket `index`; ordered: the index-th version. *past: 0 inside, 1 at the very
      * end, 2 beyond. */

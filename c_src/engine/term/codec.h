@@ -337,18 +337,28 @@ static inline int64_t tsu_int_bytes(const uint8_t *p, unsigned n)
     }
 }
 
+/* The INT at p; returns where it ends. NULL: it is something else. */
+static inline __attribute__((always_inline)) const uint8_t *tsu_int_get(const uint8_t *p, int64_t *v)
+{
+    unsigned n;
+    if (*p < TSU_TAG_INT) {
+        *v = (int64_t)*p - 16;
+        return p + 1;
+    }
+    if (TSU_UNLIKELY(*p >= TSU_TAG_BIGPOS)) return NULL;
+    n = *p - TSU_TAG_INT + 1u;
+    *v = tsu_int_bytes(p + 1, n);
+    return p + 1 + n;
+}
 /* Reads one token and moves on; its children are the next terms. */
 void tsu_term_next_slow(const uint8_t **p, tsu_token *t);
 static inline void tsu_term_next(const uint8_t **p, tsu_token *t)
 {
-    uint8_t tag = **p;
-    if (tag < 0x80) {
-        t->kind = TSU_INT; t->flag = false; t->children = 0; t->i = (int64_t)tag - 16;
-        *p += 1;
-    } else if (TSU_LIKELY(tag < TSU_TAG_BIGPOS)) {
-        unsigned n = tag - TSU_TAG_INT + 1u;
-        t->kind = TSU_INT; t->flag = false; t->children = 0; t->i = tsu_int_bytes(*p + 1, n);
-        *p += 1 + n;
+    int64_t        v;
+    const uint8_t *end = tsu_int_get(*p, &v);
+    if (end != NULL) {
+        t->kind = TSU_INT; t->flag = false; t->children = 0; t->i = v;
+        *p = end;
     } else {
         tsu_term_next_slow(p, t);
     }
@@ -375,11 +385,7 @@ static inline const uint8_t *tsu_token_bytes(const tsu_token *t)
 /* True and the value for an integer within int64. */
 static inline bool tsu_term_int64(const uint8_t *term, int64_t *out)
 {
-    tsu_token t;
-    if (*term >= TSU_TAG_BIGPOS) return false;
-    tsu_term_next(&term, &t);
-    *out = t.i;
-    return true;
+    return tsu_int_get(term, out) != NULL;
 }
 static inline bool tsu_term_is_integer(const uint8_t *term) { return *term <= TSU_TAG_BIGNEG; }
 
@@ -424,6 +430,13 @@ static inline const uint8_t *tsu_object_element(const uint8_t *obj, size_t pos, 
 static inline const uint8_t *tsu_object_key(const uint8_t *obj, size_t keypos, size_t *len)
 {
     return tsu_object_element(obj, keypos, len);
+}
+/* The same for who does not want to know how long it is. The first element of a short object begins at its third byte. */
+static inline __attribute__((always_inline)) const uint8_t *tsu_object_key_begin(const uint8_t *obj, size_t keypos)
+{
+    size_t ignored;
+    if (TSU_LIKELY(keypos == 1 && obj[1] < 0x80 && (obj[0] & TSU_OBJECT_ARITY) != TSU_OBJECT_ARITY)) return obj + 2;
+    return tsu_object_element_slow(obj, keypos, &ignored);
 }
 /* The handles in the trailer; count 0 if there are none. */
 const uint8_t *tsu_object_handles(const uint8_t *obj, size_t *count);

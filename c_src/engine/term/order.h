@@ -61,17 +61,23 @@ typedef struct tsu_text {
 } tsu_text;
 void tsu_order_text(const uint8_t *term, tsu_text *out);
 
+/* How the order key of a number below 2^55 in size begins: 1 + n bytes, the first on top. `x` is the size of its whole part * 2 +
+ * "has a fraction", and not 0. */
+static inline uint64_t tsu_order_number_head(bool negative, uint64_t x, unsigned *n)
+{
+    uint64_t body;
+    *n = (71 - (unsigned)__builtin_clzll(x)) / 8;
+    body = x << (56 - 8 * *n);
+    if (!negative) return (uint64_t)(0x19 + *n) << 56 | body;
+    return (uint64_t)(0x19 - *n) << 56 | (~body & (((uint64_t)1 << 56) - ((uint64_t)1 << (56 - 8 * *n))));
+}
+
 /* The head of an integer below 2^55 in size. */
 static inline uint64_t tsu_order_head_int(int64_t v)
 {
-    uint64_t x = (v < 0 ? 0 - (uint64_t)v : (uint64_t)v) << 1;
-    unsigned bits = 64 - (unsigned)__builtin_clzll(x | 1);
-    unsigned n = (bits + 7) / 8;
-    uint64_t body;
+    unsigned n;
     if (v == 0) return (uint64_t)0x19 << 56;
-    body = x << (56 - 8 * n);
-    if (v > 0) return (uint64_t)(0x19 + n) << 56 | body;
-    return (uint64_t)(0x19 - n) << 56 | (~body & (((uint64_t)1 << 56) - ((uint64_t)1 << (56 - 8 * n))));
+    return tsu_order_number_head(v < 0, (v < 0 ? 0 - (uint64_t)v : (uint64_t)v) << 1, &n);
 }
 
 /* The head and whether it is exact, in one go. */

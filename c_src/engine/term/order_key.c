@@ -24,34 +24,59 @@ static void put_number(tsu_writer *w, uint64_t v, unsigned n)
     tsu_write_bytes(w, bytes, n);
 }
 
-/* A number below 2^64 in size. `whole` and `fraction` (0 or the bits of a float in 0..1) are of
- * its magnitude. At most 17 bytes; returns how many. */
-static size_t number_put(uint8_t *out, bool negative, uint64_t whole, uint64_t fraction)
-{
-    uint64_t x = whole << 1 | (fraction != 0);
-    size_t   len;
+/* Bytes of an order key: n, 1 to 8, the first on top, zeros behind. */
+typedef struct piece {
+    uint64_t bytes;
+    unsigned n;
+} piece;
 
+/* A number below 2^64 in size, as at most two pieces; returns how many. `whole` and `fraction` (0 or the bits of a float in
+ * 0..1) are of its magnitude. */
+static inline unsigned number_pieces(piece *out, bool negative, uint64_t whole, uint64_t fraction)
+{
+    uint64_t flip = negative ? ~(uint64_t)0 : 0;
+    unsigned n;
+
+    if (whole >> 55 != 0) {
+        out[0] = (piece){(uint64_t)(negative ? ORD_NEG_64 : ORD_POS_64) << 56, 1};
+        out[1] = (piece){whole ^ flip, 8};
+        return 2;
+    }
     if (whole == 0 && fraction == 0) {
-        out[0] = ORD_ZERO;
+        out[0] = (piece){(uint64_t)ORD_ZERO << 56, 1};
         return 1;
     }
-    if (whole >> 55 != 0) {
-        out[0] = negative ? ORD_NEG_64 : ORD_POS_64;
-        big_endian(out + 1, whole, 8);
-        len = 9;
-    } else {
-        unsigned n = (71 - (unsigned)__builtin_clzll(x)) / 8;
-        out[0] = (uint8_t)(negative ? ORD_ZERO - n : ORD_ZERO + n);
-        big_endian(out + 1, x, n);
-        len = 1 + n;
-        if (fraction != 0) {
-            big_endian(out + len, fraction, 8);
-            len += 8;
-        }
+    out[0].bytes = tsu_order_number_head(negative, whole << 1 | (fraction != 0), &n);
+    out[0].n = 1 + n;
+    out[1] = (piece){fraction ^ flip, 8};
+    return fraction != 0 ? 2 : 1;
+}
+
+/* The same as bytes: at most 16, in 24. */
+static size_t number_put(uint8_t *out, bool negative, uint64_t whole, uint64_t fraction)
+{
+    piece    p[2];
+    unsigned count = number_pieces(p, negative, whole, fraction);
+    size_t   len = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        tsu_put64(out + len, __builtin_bswap64(p[i].bytes));
+        len += p[i].n;
     }
-    if (negative)
-        for (size_t i = 1; i < len; i++) out[i] = (uint8_t)~out[i];
     return len;
+}
+
+static inline uint64_t int_size(int64_t v) { return v < 0 ? 0 - (uint64_t)v : (uint64_t)v; }
+
+/* The whole part and the fraction of a float below 2^64 in size. */
+static inline void float_split(double v, uint64_t *whole, uint64_t *fraction)
+{
+    double size = v < 0 ? -v : v, rest;
+
+    *whole = (uint64_t)size;
+    rest = size - (double)*whole;
+    *fraction = 0;
+    if (rest != 0.0) memcpy(fraction, &rest, 8);
 }
 
 static void put_magnitude(tsu_writer *w, bool negative, const uint8_t *bytes, size_t len)
@@ -66,10 +91,7 @@ static void put_magnitude(tsu_writer *w, bool negative, const uint8_t *bytes, si
 static void put_float(tsu_writer *w, double v, bool exact)
 {
     uint8_t  out[TSU_FLOAT_BYTES_MAX];
-    bool     negative = v < 0;
-    double   size = negative ? -v : v;
-    double   rest;
-    uint64_t whole, bits = 0;
+    uint64_t whole, bits;
 
     if (exact) {
         if (v == 0.0 && tsu_codec.zero_signs_equal) v = 0.0;
@@ -79,15 +101,13 @@ static void put_float(tsu_writer *w, double v, bool exact)
         put_number(w, bits, 8);
         return;
     }
-    if (size >= TWO_64) {
+    if (v >= TWO_64 || v <= -TWO_64) {
         size_t n = tsu_float_magnitude(v, out);
-        put_magnitude(w, negative, out, n);
+        put_magnitude(w, v < 0, out, n);
         return;
     }
-    whole = (uint64_t)size;
-    rest = size - (double)whole;
-    if (rest != 0.0) memcpy(&bits, &rest, 8);
-    tsu_write_bytes(w, out, number_put(out, negative, whole, bits));
+    float_split(v, &whole, &bits);
+    tsu_write_bytes(w, out, number_put(out, v < 0, whole, bits));
 }
 
 static void put_text(tsu_writer *w, const uint8_t *text, size_t len, uint8_t close)
@@ -137,7 +157,7 @@ static void put_token(tsu_writer *w, const tsu_token *t, const uint8_t **p, bool
 
     switch (t->kind) {
     case TSU_INT:
-        tsu_write_bytes(w, number, number_put(number, t->i < 0, t->i < 0 ? 0 - (uint64_t)t->i : (uint64_t)t->i, 0));
+        tsu_write_bytes(w, number, number_put(number, t->i < 0, int_size(t->i), 0));
         break;
     case TSU_BIG:
         if (t->size <= 8) tsu_write_bytes(w, number, number_put(number, t->flag, tsu_get64(t->bytes), 0));
@@ -375,78 +395,109 @@ void tsu_order_encode(const uint8_t *term, tsu_writer *w)
 
 /* ---- Heads ---- */
 
-/* A head or text being put together: `max` bytes, then it is full; cut: nothing more may go in. */
+/* A head or text being put together: the first `max` bytes of an order key. `word` has those behind the last whole eight, the
+ * first on top: they stay in a register, for who reads bytes just written one by one waits. */
 typedef struct head {
-    uint8_t *bytes;
-    unsigned len, max;
-    bool     cut;
+    uint8_t *bytes;            /* room for max */
+    uint64_t word;
+    unsigned len, max;         /* past max nothing is kept */
 } head;
 
-static void head_put(head *h, const uint8_t *bytes, size_t len)
-{
-    size_t room = h->max - h->len;
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-    if (len > room) {
-        len = room;
-        h->cut = true;
+ALWAYS_INLINE bool head_cut(const head *h) { return h->len > h->max; }
+
+ALWAYS_INLINE void head_put(head *h, uint64_t bytes, unsigned n)
+{
+    unsigned used = h->len % 8;
+
+    h->word |= bytes >> 8 * used;
+    if (used + n >= 8) {
+        if (h->len < h->max) tsu_put64(h->bytes + (h->len - used), __builtin_bswap64(h->word));
+        h->word = used == 0 ? 0 : bytes << (64 - 8 * used);
     }
-    memcpy(h->bytes + h->len, bytes, len);
-    h->len += (unsigned)len;
+    h->len += n;
 }
 
-static void head_byte(head *h, uint8_t byte) { head_put(h, &byte, 1); }
+ALWAYS_INLINE void head_byte(head *h, uint8_t byte) { head_put(h, (uint64_t)byte << 56, 1); }
 
-static void head_text(head *h, const uint8_t *text, size_t len, uint8_t close)
+/* n = 1..8 bytes, the first on top. */
+ALWAYS_INLINE uint64_t bytes_top(const uint8_t *p, unsigned n)
 {
-    while (len > 0 && !h->cut) {
-        size_t         look = len < TSU_TEXT_MAX ? len : TSU_TEXT_MAX;
-        const uint8_t *zero = memchr(text, 0, look);
-        size_t         n = zero != NULL ? (size_t)(zero - text) + 1 : look;
+    if (n >= 8) return __builtin_bswap64(tsu_get64(p));
+    if (n >= 4)                                  /* two halves, which may overlap */
+        return (uint64_t)__builtin_bswap32(tsu_get32(p)) << 32
+               | (uint64_t)__builtin_bswap32(tsu_get32(p + n - 4)) << (64 - 8 * n);
+    return (uint64_t)p[0] << 56 | (uint64_t)p[n / 2] << (56 - 8 * (n / 2)) | (uint64_t)p[n - 1] << (64 - 8 * n);
+}
 
-        head_put(h, text, n);
-        if (zero != NULL) head_byte(h, 0xff);
+ALWAYS_INLINE void head_text(head *h, const uint8_t *text, size_t len, uint8_t close)
+{
+    const uint64_t ones = ~(uint64_t)0 / 255;
+
+    while (len > 0 && !head_cut(h)) {
+        unsigned n = len < 8 ? (unsigned)len : 8;
+        uint64_t bytes = bytes_top(text, n), filled = bytes | (n < 8 ? ~(uint64_t)0 >> 8 * n : 0);
+
+        if (TSU_LIKELY(((filled - ones) & ~filled & ones << 7) == 0)) {
+            head_put(h, bytes, n);
+        } else {                                 /* there is a 00 in it */
+            for (unsigned i = 0; i < n; i++) {
+                head_byte(h, text[i]);
+                if (text[i] == 0) head_byte(h, 0xff);
+            }
+        }
         text += n;
         len -= n;
     }
-    head_byte(h, 0);
-    head_byte(h, close);
+    head_put(h, (uint64_t)close << 48, 2);
 }
 
-/* A number, but for those whose key has more than a head in any case: these only begin. */
-static void head_number(head *h, const tsu_token *t)
+ALWAYS_INLINE void head_number(head *h, bool negative, uint64_t whole, uint64_t fraction)
 {
-    uint8_t    buffer[TSU_FLOAT_BYTES_MAX + 16];
-    uint8_t    number[24];
-    tsu_writer w;
+    piece    p[2];
+    unsigned count = number_pieces(p, negative, whole, fraction);
 
-    if (t->kind == TSU_INT) {
-        bool negative = t->i < 0;
-        head_put(h, number, number_put(number, negative, negative ? 0 - (uint64_t)t->i : (uint64_t)t->i, 0));
-    } else if (t->kind == TSU_BIG && t->size > 8) {
-        uint8_t flip = t->flag ? 0xff : 0;
-        head_byte(h, t->flag ? ORD_NEG_BIG : ORD_POS_BIG);
-        for (int i = 3; i >= 0; i--) head_byte(h, (uint8_t)(((uint32_t)t->size >> (8 * i)) ^ flip));
-        for (size_t i = t->size; i-- > 0 && !h->cut;) head_byte(h, t->bytes[i] ^ flip);
-    } else if (t->kind == TSU_BIG) {
-        head_put(h, number, number_put(number, t->flag, tsu_get64(t->bytes), 0));
-    } else {
-        tsu_writer_init(&w, buffer, sizeof buffer);
-        put_float(&w, t->f, false);
-        head_put(h, w.bytes, w.len);
-    }
+    head_put(h, p[0].bytes, p[0].n);
+    if (count == 2) head_put(h, p[1].bytes, p[1].n);
 }
 
-static void head_make(head *into, const uint8_t *term)
+/* The beginning, as it has more than a head in any case. */
+static void head_magnitude(head *h, bool negative, const uint8_t *bytes, size_t len)
+{
+    uint8_t flip = negative ? 0xff : 0;
+
+    head_byte(h, negative ? ORD_NEG_BIG : ORD_POS_BIG);
+    head_put(h, (uint64_t)((uint32_t)len ^ (negative ? UINT32_MAX : 0)) << 32, 4);
+    for (size_t i = len; i-- > 0 && !head_cut(h);) head_byte(h, bytes[i] ^ flip);
+}
+
+static void head_float(head *h, double v)
+{
+    uint8_t  out[TSU_FLOAT_BYTES_MAX];
+    uint64_t whole, fraction;
+
+    if (v >= TWO_64 || v <= -TWO_64) {
+        head_magnitude(h, v < 0, out, tsu_float_magnitude(v, out));
+        return;
+    }
+    float_split(v, &whole, &fraction);
+    head_number(h, v < 0, whole, fraction);
+}
+
+/* At most `max` bytes, a multiple of 8, to where there are zeros; *kept: how many. False: something was cut off. */
+ALWAYS_INLINE bool head_make(uint8_t *bytes, unsigned max, const uint8_t *term, unsigned *kept)
 {
     struct { uint64_t left; frame_kind kind; } open[10];    /* for a head that is enough: each level puts a byte before it opens */
     unsigned  depth = 1;
-    head      h = *into;
+    head      h = {bytes, 0, 0, max}, other;
+    bool      whole = true;
     tsu_token t;
     size_t    len;
 
     open[0].left = 1;
     open[0].kind = SEQUENCE;
-    while (depth > 0 && !h.cut) {
+    while (depth > 0 && whole && !head_cut(&h)) {
         if (open[depth - 1].left == 0) {
             if (open[depth - 1].kind == LIST) head_byte(&h, ORD_NIL);
             depth--;
@@ -454,13 +505,20 @@ static void head_make(head *into, const uint8_t *term)
         }
         if (open[depth - 1].kind == LIST || (open[depth - 1].kind == IMPROPER && open[depth - 1].left > 1)) {
             head_byte(&h, ORD_CONS);
-            if (h.cut) break;
+            if (head_cut(&h)) break;
         }
         open[depth - 1].left--;
         tsu_term_next(&term, &t);
         switch (t.kind) {
-        case TSU_INT: case TSU_BIG: case TSU_FLOAT:
-            head_number(&h, &t);
+        case TSU_INT:
+            head_number(&h, t.i < 0, int_size(t.i), 0);
+            break;
+        case TSU_BIG: case TSU_FLOAT:
+            other = h;                           /* so that h itself may stay in registers */
+            if (t.kind == TSU_FLOAT) head_float(&other, t.f);
+            else if (t.size > 8) head_magnitude(&other, t.flag, t.bytes, t.size);
+            else head_number(&other, t.flag, tsu_get64(t.bytes), 0);
+            h = other;
             break;
         case TSU_ATOM: {
             const uint8_t *text = tsu_codec.atom_text(t.n, &len);
@@ -472,10 +530,9 @@ static void head_make(head *into, const uint8_t *term)
             head_byte(&h, ORD_NIL);
             break;
         case TSU_STRING:
-            for (uint64_t i = 0; i < t.size && !h.cut; i++) {
-                tsu_token byte = {.kind = TSU_INT, .i = t.bytes[i]};
+            for (uint64_t i = 0; i < t.size && !head_cut(&h); i++) {
                 head_byte(&h, ORD_CONS);
-                head_number(&h, &byte);
+                head_number(&h, false, t.bytes[i], 0);
             }
             head_byte(&h, ORD_NIL);
             break;
@@ -489,67 +546,65 @@ static void head_make(head *into, const uint8_t *term)
             if (t.n < 0xff) {
                 head_byte(&h, (uint8_t)t.n);
             } else {
-                uint8_t n[8];
-                big_endian(n, t.n, 8);
                 head_byte(&h, 0xff);
-                head_put(&h, n, 8);
+                head_put(&h, t.n, 8);
             }
-            if (t.n == 0 || h.cut) break;
+            if (t.n == 0 || head_cut(&h)) break;
             if (t.kind == TSU_MAP || depth == 10) {          /* keys would have to be sorted first */
-                h.cut = true;
+                whole = false;
                 break;
             }
             open[depth].left = t.n;
             open[depth++].kind = SEQUENCE;
             break;
         case TSU_LIST:
-            if (depth == 10) { h.cut = true; break; }
+            whole = depth < 10;
+            if (!whole) break;
             open[depth].left = t.children;
             open[depth++].kind = t.flag ? IMPROPER : LIST;
             break;
         case TSU_PID: case TSU_PID_EXT: {
-            tsu_named   x;
-            uint8_t n[8];
+            tsu_named x;
             tsu_named_read(&t, &x);
-            big_endian(n, x.number, 8);
             head_byte(&h, ORD_PID);
-            head_put(&h, n, 8);
-            h.cut = true;
+            head_put(&h, x.number, 8);
+            whole = false;
             break;
         }
         case TSU_REF: case TSU_REF_EXT:
             head_byte(&h, ORD_REF);
-            h.cut = true;
+            whole = false;
             break;
         case TSU_PORT: case TSU_PORT_EXT:
             head_byte(&h, ORD_PORT);
-            h.cut = true;
+            whole = false;
             break;
         default:
             head_byte(&h, t.kind == TSU_FUN ? ORD_FUN : ORD_EXPORT);
-            h.cut = true;
+            whole = false;
             break;
         }
     }
-    *into = h;
+    if (h.len < max) tsu_put64(bytes + (h.len - h.len % 8), __builtin_bswap64(h.word));
+    *kept = h.len < max ? h.len : max;
+    return whole && !head_cut(&h);
 }
 
 uint64_t tsu_order_head_slow(const uint8_t *term, bool *exact)
 {
-    uint8_t bytes[8] = {0};
-    head    h = {bytes, 0, 8, false};
+    uint8_t  bytes[8];
+    unsigned kept;
 
-    head_make(&h, term);
-    *exact = !h.cut;
+    tsu_put64(bytes, 0);
+    *exact = head_make(bytes, 8, term, &kept);
     return __builtin_bswap64(tsu_get64(bytes));
 }
 
 void tsu_order_text(const uint8_t *term, tsu_text *out)
 {
-    head h = {out->bytes, 0, TSU_TEXT_MAX, false};
+    unsigned kept;
 
     memset(out->bytes, 0, sizeof out->bytes);
-    head_make(&h, term);
-    out->len = (uint8_t)h.len;
-    out->whole = !h.cut;
+    out->whole = head_make(out->bytes, TSU_TEXT_MAX, term, &kept);
+    out->len = (uint8_t)kept;
 }

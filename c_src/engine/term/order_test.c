@@ -152,6 +152,84 @@ TEST(an_integer_and_the_equal_float_are_one_key)
     }
 }
 
+static void expect_beginnings(const uint8_t *term)
+{
+    uint8_t    buffer[1024];
+    tsu_writer w;
+    tsu_text   text;
+    bool       exact;
+    uint64_t   head = tsu_order_head_both(term, &exact);
+
+    tsu_writer_init(&w, buffer, sizeof buffer);
+    tsu_order_encode(term, &w);
+    tsu_order_text(term, &text);
+    EXPECT(text.len > 0 && text.len <= TSU_TEXT_MAX);
+    EXPECT(text.whole ? text.len == w.len : text.len < w.len);
+    EXPECT_MEM(text.bytes, w.bytes, text.len);
+    for (unsigned i = text.len; i < TSU_TEXT_MAX; i++) EXPECT_EQ(text.bytes[i], 0);
+    EXPECT(head == __builtin_bswap64(tsu_get64(text.bytes)));
+    EXPECT_EQ(exact, text.whole && text.len <= 8);
+    tsu_writer_deinit(&w);
+}
+
+static void write_random(tsu_writer *w, uint64_t *rng, int depth)
+{
+    uint8_t bytes[100];
+    size_t  n;
+
+    switch (tsu_rand_below(rng, depth > 0 ? 7 : 5)) {
+    case 0:
+        tsu_write_int(w, (int64_t)tsu_rand(rng) >> tsu_rand_below(rng, 64));
+        break;
+    case 1:
+        tsu_write_float(w, (double)((int64_t)tsu_rand(rng) >> tsu_rand_below(rng, 64)) / (double)(1 + tsu_rand_below(rng, 9)));
+        break;
+    case 2:
+        tsu_write_float(w, tsu_rand_below(rng, 2) ? 1e300 : -0x1p70);
+        break;
+    case 3:
+        n = tsu_rand_below(rng, tsu_rand_below(rng, 2) ? 10 : 100);
+        for (size_t i = 0; i < n; i++) bytes[i] = (uint8_t)(tsu_rand_below(rng, 5) * 85);
+        tsu_write_binary(w, bytes, n);
+        break;
+    case 4:
+        n = 9 + tsu_rand_below(rng, 20);
+        for (size_t i = 0; i < n; i++) bytes[i] = (uint8_t)(tsu_rand(rng) | 1);
+        tsu_write_big(w, tsu_rand_below(rng, 2), bytes, n);
+        break;
+    case 5:
+        n = tsu_rand_below(rng, 5);
+        tsu_write_tuple_begin(w, n);
+        for (; n > 0; n--) write_random(w, rng, depth - 1);
+        break;
+    default:
+        n = 1 + tsu_rand_below(rng, 4);
+        tsu_write_list_begin(w, n + 1, false);
+        tsu_write_float(w, 0.5);
+        for (; n > 0; n--) write_random(w, rng, depth - 1);
+        break;
+    }
+}
+
+TEST(heads_and_texts_are_the_beginning_of_the_order_key)
+{
+    uint64_t rng = tsu_test_seed() + 1;
+    ladder   l;
+
+    build(&l);
+    for (size_t i = 0; i < l.count; i++) expect_beginnings(l.w.bytes + l.at[i]);
+    tsu_writer_deinit(&l.w);
+    for (long i = 0; i < tsu_test_rounds(100000); i++) {
+        uint8_t    buffer[4000];
+        tsu_writer w;
+
+        tsu_writer_init(&w, buffer, sizeof buffer);
+        write_random(&w, &rng, (int)tsu_rand_below(&rng, 4));
+        expect_beginnings(w.bytes);
+        tsu_writer_deinit(&w);
+    }
+}
+
 TEST(order_keys_without_memory_say_so_and_leak_nothing)
 {
     ladder l;
