@@ -68,9 +68,8 @@ static tsu_status hold_spread(tsu_batch *b, size_t *budget)
 static tsu_status hold_known(tsu_batch *b, size_t *budget)
 {
     struct tsu_hold *h = &b->hold;
-    bool             one = (h->group->base & TSU_CELL_KIND) == TSU_CELL_RECORD;
 
-    for (; h->known != NULL && *budget > 0; h->known = one ? NULL : tsu_record_older(h->known), --*budget) {
+    for (; h->known != NULL && *budget > 0; h->known = tsu_record_older(h->known), --*budget) {
         uint32_t slot = *hold_slot(b, h->known->object);
 
         if (slot != 0) tsu_item_mark(tsu_item_at(&b->items, b->first + slot - 1), TSU_ITEM_DROPPED);

@@ -740,6 +740,98 @@ TEST(an_entry_of_an_absent_key_is_marked_anew_by_each_who_finds_it_absent)
     tsu_unpin(self);
 }
 
+#define MANY_VALUES 600
+
+typedef struct values { int64_t value[MANY_VALUES]; int count, at; } values;
+
+static bool value_is_next(void *ctx, const uint8_t *object)
+{
+    values *v = ctx;
+
+    v->at--;
+    EXPECT(v->at >= 0 && object_value(object) == v->value[v->at]);
+    return v->at > 0;
+}
+
+static void expect_values(tsu_thread *self, tsu_table *t, values *v)
+{
+    object_bytes key = object_key(1, 0);
+
+    pin(self);
+    v->at = v->count;
+    tsu_lookup(self, t, key.bytes, key.len, value_is_next, v);
+    EXPECT_EQ(v->at, 0);
+    EXPECT_EQ(tsu_table_count(t), v->count);
+    tsu_unpin(self);
+}
+
+static void values_remove(values *v, int64_t value)
+{
+    int i, kept = 0;
+
+    for (i = 0; i < v->count; i++)
+        if (v->value[i] != value) v->value[kept++] = v->value[i];
+    v->count = kept;
+}
+
+/* Through chains and groups and back; now and then a list of objects, which leaves a group. */
+TEST(the_objects_of_a_key_keep_their_order_however_many_there_are)
+{
+    tsu_thread *self = setup();
+    ground      before = ground_now(self);
+    uint64_t    rng = tsu_test_seed();
+    int         type, run;
+
+    for (type = TSU_BAG; type <= TSU_DUPLICATE_BAG; type++)
+        for (run = 0; run < 12; run++) {
+            static values v;
+            int           top = (int[]){2, 3, 40, TSU_CHAIN_OBJECTS_MAX - 1, TSU_CHAIN_OBJECTS_MAX, 400}[run % 6];
+            int64_t       next = 0;
+            tsu_table    *t;
+
+            v.count = 0;
+            pin(self);
+            REQUIRE(tsu_table_create(self, (tsu_table_type)type, 1, &t) == TSU_OK);
+            tsu_unpin(self);
+            while (v.count < top) {
+                bool         list = run >= 6 && (tsu_rand(&rng) % 50) == 0;
+                object_bytes o = object_make(1, 0, next);
+
+                pin(self);
+                if (list) {
+                    tsu_batch *b;
+
+                    REQUIRE(tsu_batch_create(self, t, false, &b) == TSU_OK);
+                    EXPECT_EQ(tsu_batch_add(self, b, o.bytes, o.len), TSU_OK);
+                    EXPECT_EQ(tsu_batch_run(self, b, 1000000), TSU_OK);
+                    tsu_batch_destroy(self, b);
+                } else {
+                    EXPECT_EQ(tsu_insert(self, t, o.bytes, o.len), TSU_OK);
+                }
+                tsu_unpin(self);
+                if (type == TSU_DUPLICATE_BAG || v.count == 0 || v.value[v.count - 1] != next) v.value[v.count++] = next;
+                next += (tsu_rand(&rng) % 4) != 0;
+                if (v.count % 16 == 0) expect_values(self, t, &v);
+            }
+            expect_values(self, t, &v);
+            expect_exact(self, t);
+            while (v.count > 0) {
+                /* of the newest, of the oldest, of any */
+                int          at = (int[]){v.count - 1, 0, (int)(tsu_rand(&rng) % (uint64_t)v.count)}[(tsu_rand(&rng) % 3)];
+                object_bytes o = object_make(1, 0, v.value[at]);
+
+                pin(self);
+                EXPECT_EQ(tsu_delete_object(self, t, o.bytes, o.len), TSU_OK);
+                tsu_unpin(self);
+                values_remove(&v, v.value[at]);
+                expect_values(self, t, &v);
+                if (v.count % 32 == 1 || v.count < 4) expect_exact(self, t);
+            }
+            tsu_table_destroy(self, t);
+        }
+    expect_ground(self, before);
+}
+
 TEST(a_duplicate_bag_with_very_many_objects_under_one_key_is_freed)
 {
     tsu_thread *self = setup();

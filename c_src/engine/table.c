@@ -139,12 +139,14 @@ void tsu_table_destroy(tsu_thread *self, tsu_table *table)
 /* --- reading ------------------------------------------------------------------------------- */
 static bool show(uint64_t word, tsu_object_fn fn, void *ctx)
 {
-    tsu_record *r = tsu_version_newest(word);
+    tsu_record *r = tsu_version_newest(word), *older;
 
-    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) return fn(ctx, r->object);
-    for (; r != NULL; r = tsu_record_older(r))
+    for (;; r = older) {
+        older = tsu_record_older(r);
+        if (TSU_LIKELY(older == NULL)) return fn(ctx, r->object);
+        __builtin_prefetch(older);
         if (!fn(ctx, r->object)) return false;
-    return true;
+    }
 }
 
 void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn, void *ctx)
@@ -222,9 +224,8 @@ static tsu_status edit_run(tsu_thread *self, tsu_table *table, struct tsu_conten
 bool tsu_bag_has(uint64_t current, const uint8_t *object)
 {
     tsu_record *r = tsu_cell_holds_version(current) ? tsu_version_newest(current) : NULL;
-    bool        one = (current & TSU_CELL_KIND) == TSU_CELL_RECORD;
 
-    for (; r != NULL; r = one ? NULL : tsu_record_older(r))
+    for (; r != NULL; r = tsu_record_older(r))
         if (tsu_object_same(r->object, object)) return true;
     return false;
 }
@@ -259,13 +260,22 @@ struct insert {
 static tsu_verdict insert_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
 {
     struct insert *in = (struct insert *)edit;
+    uint64_t       count;
 
+    edit->chained = false;
     if (in->new_only && current != 0) return TSU_EDIT_KEEP;
-    if (in->type <= TSU_ORDERED_SET) {
+    if (in->type <= TSU_ORDERED_SET || current == 0) {
         edit->put = tsu_record_word(in->record);
         return TSU_EDIT_PUT;
     }
     if (in->type == TSU_BAG && tsu_bag_has(current, in->record->object)) return TSU_EDIT_KEEP;
+    count = tsu_version_count(current);
+    if (TSU_LIKELY(count < TSU_CHAIN_OBJECTS_MAX)) {
+        tsu_record_top(in->record, tsu_version_newest(current), count + 1);
+        edit->chained = true;
+        edit->put = tsu_record_word(in->record);
+        return TSU_EDIT_PUT;
+    }
     edit->put = tsu_bag_append(self, current, in->record, in->record, 1, tsu_record_weight(in->record), &in->group);
     if (edit->put != 0) return TSU_EDIT_PUT;
     edit->status = TSU_NOMEM;
@@ -291,6 +301,7 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
     /* one by one: an initializer clears all of it, by a string instruction that is slow to start */
     in.edit.decide = new_only || tsu_table_is_bag(table) ? insert_decide : NULL;
     in.edit.put = tsu_record_word(in.record);
+    in.edit.chained = false;
     in.edit.exact = tsu_table_is_bag(table);
     in.edit.entry = NULL;
     in.type = table->type;
@@ -348,7 +359,6 @@ static int64_t handles_of(uint64_t word)
     const tsu_record *r = tsu_version_newest(word);
     int64_t           n = 0;
 
-    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) return tsu_record_handles(r);
     for (; r != NULL; r = tsu_record_older(r)) n += tsu_record_handles(r);
     return n;
 }
@@ -388,6 +398,16 @@ static void ghost_add(tsu_thread *self, tsu_table *table, const uint8_t *key, si
     else if (in.edit.old != 0) (void)tsu_version_retire(self, in.edit.old);
 }
 
+/* One by one: see insert_one. */
+static inline void edit_remove(tsu_edit *edit, const tsu_table *table,
+                               tsu_verdict (*decide)(tsu_edit *edit, tsu_thread *self, uint64_t current))
+{
+    edit->decide = decide;
+    edit->chained = false;
+    edit->exact = tsu_table_is_bag(table);
+    edit->entry = NULL;
+}
+
 static tsu_status remove_key(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_edit *edit,
                              tsu_object_fn fn, void *ctx)
 {
@@ -395,15 +415,21 @@ static tsu_status remove_key(tsu_thread *self, tsu_table *table, const uint8_t *
     tsu_status           status = edit_run(self, table, c, key, len, edit);
     uint64_t             old = edit->old;
     int64_t              count, handles;
+    size_t               bytes;
 
     if (status != TSU_OK || edit->verdict != TSU_EDIT_REMOVE) return status;
     if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) ghost_add(self, table, key, len);
     count = (int64_t)tsu_version_count(old);
-    /* a group's would have to be counted one by one */
-    handles = (old & TSU_CELL_KIND) == TSU_CELL_RECORD || tally_sum(c, offsetof(struct tsu_tally, handles)) != 0
-                  ? handles_of(old) : 0;
     if (fn != NULL) show(old, fn, ctx);
-    tsu_tally_add(self, c, -count, -(int64_t)tsu_version_retire_all(self, old), -handles);
+    if (TSU_LIKELY(count == 1 && (old & TSU_CELL_KIND) == TSU_CELL_RECORD)) {
+        handles = tsu_record_handles(tsu_version_newest(old));
+        bytes = tsu_version_retire(self, old);
+    } else {
+        /* those of many would have to be counted one by one */
+        handles = tally_sum(c, offsetof(struct tsu_tally, handles)) != 0 ? handles_of(old) : 0;
+        bytes = tsu_version_retire_all(self, old);
+    }
+    tsu_tally_add(self, c, -count, -(int64_t)bytes, -handles);
     return TSU_OK;
 }
 
@@ -420,25 +446,29 @@ static tsu_verdict remove_part_decide(tsu_edit *edit, tsu_thread *self, uint64_t
 
 tsu_status tsu_take_part(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, const tsu_part *part)
 {
-    struct remove_part r = {{.decide = remove_part_decide, .exact = tsu_table_is_bag(table)}, part->stamp};
+    struct remove_part r;
     tsu_status         status;
 
     if (part->stamp == 0) return TSU_GONE;
+    edit_remove(&r.edit, table, remove_part_decide);
+    r.stamp = part->stamp;
     status = remove_key(self, table, key, len, &r.edit, NULL, NULL);
     return status == TSU_OK && r.edit.verdict != TSU_EDIT_REMOVE ? TSU_GONE : status;
 }
 
 tsu_status tsu_delete(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len)
 {
-    tsu_edit edit = {.decide = remove_decide, .exact = tsu_table_is_bag(table)};
+    tsu_edit edit;
 
+    edit_remove(&edit, table, remove_decide);
     return remove_key(self, table, key, len, &edit, NULL, NULL);
 }
 
 tsu_status tsu_take(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn, void *ctx)
 {
-    tsu_edit edit = {.decide = remove_decide, .exact = tsu_table_is_bag(table)};
+    tsu_edit edit;
 
+    edit_remove(&edit, table, remove_decide);
     return remove_key(self, table, key, len, &edit, fn, ctx);
 }
 
@@ -459,9 +489,13 @@ static tsu_verdict remove_few_decide(tsu_edit *edit, tsu_thread *self, uint64_t 
 tsu_status tsu_take_few(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, uint64_t objects_max, bool *more,
                         tsu_object_fn fn, void *ctx)
 {
-    struct remove_few r = {{.decide = remove_few_decide, .exact = tsu_table_is_bag(table)}, objects_max, false};
-    tsu_status        status = remove_key(self, table, key, len, &r.edit, fn, ctx);
+    struct remove_few r;
+    tsu_status        status;
 
+    edit_remove(&r.edit, table, remove_few_decide);
+    r.objects_max = objects_max;
+    r.more = false;
+    status = remove_key(self, table, key, len, &r.edit, fn, ctx);
     *more = status == TSU_OK && r.more;
     return status;
 }
@@ -469,7 +503,7 @@ tsu_status tsu_take_few(tsu_thread *self, tsu_table *table, const uint8_t *key, 
 struct remove_object {
     tsu_edit       edit;
     const uint8_t *object;
-    tsu_record    *last;          /* the oldest that goes: what is older stays where it is */
+    tsu_record    *shared;        /* what stays where it is: all that is older than the last that goes */
     tsu_record    *copies;        /* newer ones that stay, anew */
     size_t         copy_count;    /* the chain goes on beyond them */
     tsu_group     *group;
@@ -494,13 +528,13 @@ static tsu_record *record_copy(tsu_thread *self, const tsu_record *r)
     return copy;
 }
 
-/* A chain of copies of what stays and is newer than the last that goes. */
+/* A chain of copies of what stays and is not shared. */
 static bool copies_make(tsu_thread *self, struct remove_object *ro, tsu_record *newest)
 {
-    tsu_record *end = tsu_record_older(ro->last), *tail = NULL, *r, *copy;
+    tsu_record *end = ro->shared, *tail = NULL, *r, *copy;
 
     ro->copies = end;
-    for (r = newest; r != ro->last; r = tsu_record_older(r)) {
+    for (r = newest; r != ro->shared; r = tsu_record_older(r)) {
         if (tsu_object_same(r->object, ro->object)) continue;
         copy = record_copy(self, r);
         if (copy == NULL) return false;
@@ -516,37 +550,39 @@ static bool copies_make(tsu_thread *self, struct remove_object *ro, tsu_record *
 static tsu_verdict remove_object_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
 {
     struct remove_object *ro = (struct remove_object *)edit;
-    tsu_record           *r;
+    tsu_record           *r, *first = NULL;
     uint64_t              gone = 0, all = tsu_version_count(current);
+    size_t                weight = 0;
 
     copies_destroy(self, ro);
+    edit->chained = false;
     if (current == 0) return TSU_EDIT_KEEP;
-    if ((current & TSU_CELL_KIND) == TSU_CELL_RECORD) {
-        r = tsu_version_newest(current);
-        return tsu_object_same(r->object, ro->object) ? TSU_EDIT_REMOVE : TSU_EDIT_KEEP;
-    }
-    for (r = tsu_version_newest(current); r != NULL; r = tsu_record_older(r))
+    for (r = tsu_version_newest(current); r != NULL; r = tsu_record_older(r)) {
         if (tsu_object_same(r->object, ro->object)) {
-            ro->last = r;
+            ro->shared = tsu_record_older(r);
+            weight = tsu_record_weight(r);
             gone++;
+        } else if (first == NULL) {
+            first = r;
         }
+    }
     if (gone == 0) return TSU_EDIT_KEEP;
     if (gone == all) return TSU_EDIT_REMOVE;
-    if (all - gone == 1) {
-        /* what stays alone becomes a record of its own, even if it is the oldest and could stay where it is: it
-         * must not be in two chains with two headers */
-        for (r = tsu_version_newest(current); tsu_object_same(r->object, ro->object);) r = tsu_record_older(r);
-        ro->copies = record_copy(self, r);
-        if (ro->copies == NULL) goto nomem;
-        ro->copy_count = 1;
+    /* what stays alone becomes a record of its own, even if it is the oldest and could stay where it is: it must not be in
+     * two chains with two headers; and what becomes the top has not been one before */
+    if (all - gone == 1) ro->shared = NULL;
+    else if (first == ro->shared) ro->shared = tsu_record_older(first);
+    if (!copies_make(self, ro, tsu_version_newest(current))) goto nomem;
+    if (all - gone == 1 || (current & TSU_CELL_KIND) == TSU_CELL_RECORD) {
+        edit->chained = all - gone > 1;
+        if (edit->chained) tsu_record_top(ro->copies, tsu_record_older(ro->copies), all - gone);
         edit->put = tsu_record_word(ro->copies);
         return TSU_EDIT_PUT;
     }
-    if (!copies_make(self, ro, tsu_version_newest(current))) goto nomem;
     if (ro->group == NULL && (ro->group = tsu_group_create(self, NULL, 0, 0)) == NULL) goto nomem;
     tsu_group_newest_set(ro->group, ro->copies);
     ro->group->object_count = all - gone;
-    ro->group->bytes = tsu_version_bytes(current) - gone * tsu_record_weight(ro->last);
+    ro->group->bytes = tsu_version_bytes(current) - gone * weight;
     edit->put = tsu_group_word(ro->group);
     return TSU_EDIT_PUT;
 nomem:
@@ -587,9 +623,9 @@ tsu_status tsu_delete_object(tsu_thread *self, tsu_table *table, const uint8_t *
     } else if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) {
         ghost_add(self, table, key, key_len);
     }
-    if (ro.edit.verdict == TSU_EDIT_PUT && (ro.edit.put & TSU_CELL_KIND) == TSU_CELL_GROUP) {
-        (void)tsu_chain_retire(self, tsu_version_newest(old), tsu_record_older(ro.last));
-        (void)tsu_version_retire(self, old);
+    if (ro.edit.verdict == TSU_EDIT_PUT && ro.shared != NULL) {
+        (void)tsu_chain_retire(self, tsu_version_newest(old), ro.shared);
+        if ((old & TSU_CELL_KIND) == TSU_CELL_GROUP) (void)tsu_version_retire(self, old);
     } else {
         (void)tsu_version_retire_all(self, old);
     }
@@ -641,6 +677,7 @@ tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *k
 
     if (tsu_table_is_bag(table)) return TSU_BADARG;
     u.edit.decide = update_decide;
+    u.edit.chained = false;
     u.edit.exact = false;
     u.edit.entry = NULL;
     u.update = update;
@@ -726,6 +763,7 @@ bool tsu_table_patch(tsu_thread *self, tsu_table *table, const uint8_t *key, siz
     patch->absent = false;
     if (tsu_table_is_bag(table)) return false;
     e.edit.decide = patch_decide;      /* one by one: see insert_one */
+    e.edit.chained = false;
     e.edit.exact = false;
     e.edit.entry = NULL;
     e.patch = patch;

@@ -71,8 +71,9 @@ void tsu_contents_unreference(tsu_thread *self, struct tsu_contents *contents);
 void tsu_tally_add(tsu_thread *self, struct tsu_contents *contents, int64_t objects, int64_t bytes,
                    int64_t handles);
 
-/* What a bag does with a new object; also for batches. `newest` down to `oldest` is a private chain of `count` records
- * with `bytes`; answers the word to put, or 0 for want of memory. *group is made or reused. */
+/* What a bag does with new objects that do not go on top of a chain (bag.h); also for batches. `newest` down to `oldest`
+ * is a private chain of `count` records with `bytes`; answers the word to put, or 0 for want of memory. *group is made
+ * or reused. */
 uint64_t tsu_bag_append(tsu_thread *self, uint64_t current, tsu_record *newest, tsu_record *oldest, uint64_t count,
                         uint64_t bytes, tsu_group **group);
 /* Whether a bag has an object that is the same. */

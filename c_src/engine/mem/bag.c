@@ -49,15 +49,24 @@ tsu_group *tsu_group_create(tsu_thread *self, tsu_record *newest, uint64_t count
 
 void tsu_group_destroy(tsu_thread *self, tsu_group *group) { tsu_slab_free(self, group, sizeof *group); }
 
-bool tsu_group_reap(tsu_thread *self, tsu_group *group, size_t budget)
+/* Frees up to `budget` records of a chain; what is left of it. */
+static tsu_record *chain_destroy(tsu_thread *self, tsu_record *r, size_t budget)
 {
-    tsu_record *r;
+    tsu_record *older;
 
-    while ((r = tsu_group_newest(group)) != NULL && budget-- > 0) {
-        tsu_group_newest_set(group, tsu_record_older(r));
+    for (; r != NULL && budget-- > 0; r = older) {
+        older = tsu_record_older(r);
         /* one that a commit brought and has not settled is the settler's */
         if (tsu_version_drop(tsu_record_word(r))) tsu_record_destroy(self, r);
     }
+    return r;
+}
+
+bool tsu_group_reap(tsu_thread *self, tsu_group *group, size_t budget)
+{
+    tsu_record *r = chain_destroy(self, tsu_group_newest(group), budget);
+
+    tsu_group_newest_set(group, r);
     if (r != NULL) return false;
     tsu_group_destroy(self, group);
     return true;
@@ -65,13 +74,17 @@ bool tsu_group_reap(tsu_thread *self, tsu_group *group, size_t budget)
 
 void tsu_version_destroy(tsu_thread *self, uint64_t word)
 {
-    tsu_group *g = (tsu_group *)tsu_cell_version(word);
+    tsu_group  *g = (tsu_group *)tsu_cell_version(word);
+    tsu_record *older;
 
-    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) tsu_record_destroy(self, tsu_version_newest(word));
-    else if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP && g->object_count > GROUP_OBJECTS_AT_ONCE && tsu_group_defer != NULL)
-        tsu_group_defer(self, g);
-    else if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP)
-        (void)tsu_group_reap(self, g, SIZE_MAX);
+    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) {
+        older = tsu_record_older((tsu_record *)g);
+        tsu_record_destroy(self, (tsu_record *)g);       /* itself whatever its header says: nobody will settle it */
+        (void)chain_destroy(self, older, SIZE_MAX);
+    } else if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) {
+        if (g->object_count > GROUP_OBJECTS_AT_ONCE && tsu_group_defer != NULL) tsu_group_defer(self, g);
+        else (void)tsu_group_reap(self, g, SIZE_MAX);
+    }
 }
 
 /* --- retiring ------------------------------------------------------------------------ */
@@ -140,7 +153,8 @@ size_t tsu_version_retire_all(tsu_thread *self, uint64_t word)
     tsu_group *g = (tsu_group *)tsu_cell_version(word);
     size_t     bytes;
 
-    if ((word & TSU_CELL_KIND) != TSU_CELL_GROUP) return tsu_version_retire(self, word);
+    if (!tsu_cell_holds_version(word)) return 0;
+    if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) return tsu_chain_retire(self, tsu_version_newest(word), NULL);
     bytes = g->bytes;
     if (g->object_count <= GROUP_OBJECTS_AT_ONCE) {
         (void)tsu_chain_retire(self, tsu_group_newest(g), NULL);
@@ -155,8 +169,13 @@ size_t tsu_version_retire_all(tsu_thread *self, uint64_t word)
 
 size_t tsu_version_bytes(uint64_t word)
 {
+    const tsu_record *r;
+    size_t            bytes = 0;
+
     switch (word & TSU_CELL_KIND) {
-    case TSU_CELL_RECORD: return tsu_record_weight(tsu_version_newest(word));
+    case TSU_CELL_RECORD:
+        for (r = tsu_version_newest(word); r != NULL; r = tsu_record_older(r)) bytes += tsu_record_weight(r);
+        return bytes;
     case TSU_CELL_GROUP:  return ((const tsu_group *)tsu_cell_version(word))->bytes;
     }
     return 0;

@@ -1,7 +1,11 @@
-/* bag.h: making and freeing versions: records, and the groups that hold the objects of one key of a bag.
+/* bag.h: making and freeing versions: records, chains, and the groups that hold the objects of one key of a bag.
  *
- * A group's objects are chained newest first, so that adding one is O(1) however many there are, and a
- * list built by consing has the order of insertion. Groups share the older part of their chains.
+ * The objects of a key are chained newest first, so that adding one is O(1) however many there are, and a
+ * list built by consing has the order of insertion. Up to TSU_CHAIN_OBJECTS_MAX of them need no group: the newest
+ * record is the version, its header says CHAINED and how many there are, and a new object is put on top of it with nothing
+ * to retire. A record that was the top of a chain is never made it again: cells have no ABA. What is under a top has the time
+ * it came with, the top itself has none: like the removal of a key it is right while there are no snapshots.
+ * Versions share the older parts of their chains.
  *
  * Ownership   a version in a table owns its records' handles.
  * Threads     what is published is immutable but for header words.
@@ -15,6 +19,8 @@
 
 static inline uint64_t tsu_record_word(const tsu_record *r) { return (uint64_t)(uintptr_t)r | TSU_CELL_RECORD; }
 static inline uint64_t tsu_group_word(const tsu_group *g) { return (uint64_t)(uintptr_t)g | TSU_CELL_GROUP; }
+
+#define TSU_CHAIN_OBJECTS_MAX 255
 
 static inline size_t tsu_record_bytes(size_t object_len) { return sizeof(tsu_record) + object_len; }
 
@@ -30,17 +36,27 @@ static inline tsu_record *tsu_record_older(const tsu_record *r)
 {
     uint64_t h = tsu_load_acquire(&r->version.header);
 
-    return (h & TSU_HEADER_TAG) == TSU_HEADER_CHAINED ? (tsu_record *)(uintptr_t)(h & ~TSU_HEADER_TAG) : NULL;
+    return (h & TSU_HEADER_TAG) == TSU_HEADER_CHAINED ? (tsu_record *)(uintptr_t)(h & TSU_CELL_POINTER) : NULL;
 }
 static inline void tsu_record_chain(tsu_record *r, const tsu_record *older)
 {
     tsu_store_relaxed(&r->version.header, older != NULL ? (uint64_t)(uintptr_t)older | TSU_HEADER_CHAINED : TSU_HEADER_TS);
 }
 
+/* The same for a version of its own: the top of `count` > 1 objects. */
+static inline void tsu_record_top(tsu_record *r, const tsu_record *older, uint64_t count)
+{
+    tsu_store_relaxed(&r->version.header, (uint64_t)(uintptr_t)older | TSU_HEADER_CHAINED | count << TSU_HEADER_COUNT_SHIFT);
+}
+
 static inline uint64_t tsu_version_count(uint64_t word)
 {
+    uint64_t h;
+
     switch (word & TSU_CELL_KIND) {
-    case TSU_CELL_RECORD: return 1;
+    case TSU_CELL_RECORD:
+        h = tsu_load_acquire(&tsu_cell_version(word)->header);
+        return TSU_LIKELY((h & TSU_HEADER_TAG) != TSU_HEADER_CHAINED) ? 1 : h >> TSU_HEADER_COUNT_SHIFT;
     case TSU_CELL_GROUP:  return ((const tsu_group *)tsu_cell_version(word))->object_count;
     }
     return 0;
@@ -57,7 +73,7 @@ void tsu_group_destroy(tsu_thread *self, tsu_group *group);        /* the node a
 /* Frees a version with all its records at once: nobody can see it any more. */
 void tsu_version_destroy(tsu_thread *self, uint64_t word);
 
-/* Retires: the node or record alone; or all of it. Versions of commits not yet settled stay for the settler. Returns the
+/* Retires: the node or one record alone; or all of it. Versions of commits not yet settled stay for the settler. Returns the
  * bytes that the table gets back. */
 size_t tsu_version_retire(tsu_thread *self, uint64_t word);
 size_t tsu_version_retire_all(tsu_thread *self, uint64_t word);
@@ -70,7 +86,7 @@ size_t tsu_chain_retire(tsu_thread *self, tsu_record *newest, const tsu_record *
 /* 1 if the record holds handles, for a table's count of such; 0 if not. */
 static inline int64_t tsu_record_handles(const tsu_record *r) { return (r->object[0] & TSU_OBJECT_HANDLES) != 0; }
 
-/* What a record takes in memory; and a version with all its records. O(1). */
+/* What a record takes in memory; and a version with all its records, which it looks at if there is no group. */
 size_t tsu_record_weight(const tsu_record *record);
 size_t tsu_version_bytes(uint64_t word);
 

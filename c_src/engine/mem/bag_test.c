@@ -155,6 +155,85 @@ TEST(a_group_knows_its_objects_from_the_newest_to_the_oldest)
     end(live);
 }
 
+/* `count` > 1 objects without a group, on top of `oldest`; the word of the newest. */
+static uint64_t chain_on(uint64_t count, tsu_record *oldest)
+{
+    tsu_record *newest = oldest;
+
+    for (uint64_t i = 2; i <= count; i++) {
+        tsu_record *r = record((int64_t)i);
+
+        tsu_record_top(r, newest, i);
+        newest = r;
+    }
+    return tsu_record_word(newest);
+}
+
+TEST(a_chain_is_a_version_by_its_newest_record)
+{
+    static const uint64_t counts[] = {2, 3, TSU_CHAIN_OBJECTS_MAX};
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        uint64_t    live = begin(), word = chain_on(counts[i], record(1)), bytes = 0;
+        tsu_record *r = tsu_version_newest(word);
+        int64_t     want = (int64_t)counts[i];
+
+        EXPECT_EQ(tsu_version_count(word), counts[i]);
+        EXPECT_EQ(tsu_cell_resolve(word), word);
+        EXPECT_EQ(tsu_cell_resolve(word | TSU_CELL_FROZEN | TSU_CELL_AUX), word);
+        for (; r != NULL; r = tsu_record_older(r), want--) {
+            EXPECT_EQ(object_value(r->object), want);
+            bytes += tsu_record_weight(r);
+        }
+        EXPECT_EQ(want, 0);
+        EXPECT_EQ(tsu_version_bytes(word), bytes);
+        tsu_version_destroy(self, word);
+        word = chain_on(counts[i], record(1));
+        EXPECT_EQ(tsu_version_retire_all(self, word), bytes);
+        end(live);
+    }
+}
+
+static tsu_verdict put_on_top(tsu_edit *edit, tsu_thread *by, uint64_t current)
+{
+    tsu_record *r = record(9);
+
+    (void)by;
+    tsu_record_top(r, tsu_version_newest(current), tsu_version_count(current) + 1);
+    edit->chained = true;
+    edit->put = tsu_record_word(r);
+    return TSU_EDIT_PUT;
+}
+
+/* Also on top of what has no time yet: it gets it first. */
+TEST(an_edit_publishes_the_top_of_a_chain_as_it_is)
+{
+    uint64_t live = begin();
+
+    for (int undecided = 0; undecided < 2; undecided++) {
+        tsu_record *first = record(1);
+        tsu_word    cell;
+        tsu_edit    edit = {.decide = put_on_top, .exact = true};
+        uint64_t    aux = UINT64_C(7) << 48;
+
+        if (undecided) tsu_store_relaxed(&first->version.header, TSU_HEADER_UNDECIDED);
+        tsu_store_relaxed(&cell, tsu_record_word(first) | aux);
+        for (uint64_t count = 2; count < 5; count++) {
+            uint64_t before = tsu_cell_bare(tsu_load_relaxed(&cell));
+
+            EXPECT_EQ(tsu_cell_edit(self, &cell, before, aux, 0, &edit), TSU_CELL_DONE);
+            EXPECT_EQ(edit.verdict, TSU_EDIT_PUT);
+            EXPECT_EQ(edit.old, before);
+            EXPECT_EQ(tsu_load_relaxed(&cell), edit.put | aux);
+            EXPECT_EQ(tsu_version_count(edit.put), count);
+            EXPECT(tsu_record_older(tsu_version_newest(edit.put)) == tsu_version_newest(before));
+            EXPECT_EQ(tag(first), TSU_HEADER_TS);
+        }
+        tsu_version_destroy(self, tsu_cell_bare(tsu_load_relaxed(&cell)));
+    }
+    end(live);
+}
+
 #ifdef TSU_DEBUG
 TEST(short_of_memory_nothing_is_made)
 {
@@ -321,6 +400,27 @@ TEST(an_unsettled_object_of_a_group_stays_for_the_settler)
         tsu_pin(self);
         EXPECT_EQ(tag(r), TSU_HEADER_DROPPED);
         EXPECT_EQ(object_value(r->object), 77);
+        EXPECT(!tsu_version_settle(tsu_record_word(r), 9));
+        (void)tsu_version_retire(self, tsu_record_word(r));
+        end(live);
+    }
+}
+
+TEST(an_unsettled_object_at_the_end_of_a_chain_stays_for_the_settler)
+{
+    for (int all = 0; all < 2; all++) {
+        uint64_t    live = begin(), word;
+        tsu_record *r = record(77);
+
+        (void)unsettled(tsu_record_word(r));
+        word = chain_on(3, r);
+        EXPECT_EQ(tsu_version_count(word), 3);
+        if (all) (void)tsu_version_retire_all(self, word);
+        else tsu_version_destroy(self, word);
+        tsu_unpin(self);
+        tsu_ebr_drain(self);
+        tsu_pin(self);
+        EXPECT_EQ(tag(r), TSU_HEADER_DROPPED);
         EXPECT(!tsu_version_settle(tsu_record_word(r), 9));
         (void)tsu_version_retire(self, tsu_record_word(r));
         end(live);

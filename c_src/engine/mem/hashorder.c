@@ -172,36 +172,70 @@ static struct hash_line *line_ahead(const struct bucket *b)
     return (struct hash_line *)(uintptr_t)segment + (i & (HASH_SEGMENT_LINES - 1));
 }
 
+/* Slots of a bucket with what tells their order: the tag, and their number here so that no two are alike. */
+#define RUN_ROOM 20               /* a multiple of 4, and more than RUN_SLOTS */
+
+struct unordered {
+    int32_t   mark[RUN_ROOM];     /* what is not used: the largest */
+    uint64_t  word[RUN_ROOM];
+    tsu_word *slot[RUN_ROOM];
+};
+
+/* How many come before slot i. No branch is taken that depends on the order, which nobody can foretell. */
+static inline uint32_t run_rank(const struct unordered *u, uint32_t i, uint32_t count)
+{
+    uint32_t rank = 0, j;
+
+    for (j = 0; j < 8; j++) rank += u->mark[j] < u->mark[i];
+    if (TSU_UNLIKELY(count > 8))
+        for (; j < RUN_ROOM; j++) rank += u->mark[j] < u->mark[i];
+    return rank;
+}
+
 /* What in the bucket is after `from`. False: this bucket is not for a run. */
 static bool run_begin(struct run *r, const tsu_root *root, const struct bucket *b, const struct place *from, bool *present)
 {
     struct hash_slots s = hash_slots_begin(b->line);
-    uint64_t          hash[RUN_SLOTS], word[RUN_SLOTS];
-    uint32_t          i, count = 0;
+    struct unordered  u;
+    uint64_t          word[RUN_ROOM];
+    uint32_t          i, j, rank, count = 0;
     bool              more = true;
 
     if ((b->ctl & CTL_STATE) == CTL_INSERTING) return false;
+    for (i = 0; i < RUN_ROOM; i++) u.mark[i] = INT32_MAX;
     while (more) {
         tsu_word *slot = s.slot;
         uint64_t  w = tsu_load_acquire(slot), h;
+        bool      after;
 
         if (hash_slots_enter(&s, w)) continue;
         more = hash_slots_next(&s);
-        if (!tsu_cell_holds_version(w)) continue;
         h = slot_hash(b, w);
-        if (h < from->hash || (h == from->hash && !is_after(root, from, w, present))) continue;
-        if (count == RUN_SLOTS) return false;
-        __builtin_prefetch(tsu_cell_version(w));
-        for (i = count++; i > 0 && h <= hash[i - 1]; i--) {
-            if (h == hash[i - 1] && tie_compare(root, &(struct place){.word = word[i - 1]}, w) < 0) break;
-            hash[i] = hash[i - 1];
-            word[i] = word[i - 1];
-            r->slot[i] = r->slot[i - 1];
-        }
-        hash[i] = h;
-        word[i] = w;
-        r->slot[i] = slot;
+        after = tsu_cell_holds_version(w) & (h >= from->hash);
+        if (TSU_UNLIKELY(h == from->hash) && after) after = is_after(root, from, w, present);
+        if (TSU_UNLIKELY(after && count == RUN_SLOTS)) return false;
+        __builtin_prefetch(after ? (const void *)tsu_cell_version(w) : (const void *)b->line);
+        u.word[count] = w;
+        u.slot[count] = slot;
+        u.mark[count] = after ? (int32_t)(w >> 48 << 8 | count) : INT32_MAX;
+        count += after;
     }
+    for (i = 0; i < count; i++) {
+        rank = run_rank(&u, i, count);
+        word[rank] = u.word[i];
+        r->slot[rank] = u.slot[i];
+    }
+    for (i = 1; i < count; i++)
+        for (j = i; j > 0 && TSU_UNLIKELY((word[j] ^ word[j - 1]) >> 48 == 0); j--) {
+            uint64_t  w = word[j];
+            tsu_word *slot = r->slot[j];
+
+            if (tie_compare(root, &(struct place){.word = word[j - 1]}, w) < 0) break;
+            word[j] = word[j - 1];
+            word[j - 1] = w;
+            r->slot[j] = r->slot[j - 1];
+            r->slot[j - 1] = slot;
+        }
     r->line = b->line;
     r->ctl = b->ctl;
     r->high = b->high;

@@ -63,6 +63,22 @@ static inline unsigned head_matches(const tsu_word *slot, uint64_t tag)
 {
     return side_matches(slot, tag) | tag_match(slot, 4, tag) | tag_match(slot, 5, tag) | tag_match(slot, 6, tag);
 }
+
+/* The same for empty slots: which is the first cannot be foretold either. */
+static inline unsigned empty_match(const tsu_word *slot, unsigned i)
+{
+    return (unsigned)((tsu_load_acquire(slot + i) & TSU_CELL_KIND) == TSU_CELL_EMPTY) << i;
+}
+
+static inline unsigned side_empties(const tsu_word *slot)
+{
+    return empty_match(slot, 0) | empty_match(slot, 1) | empty_match(slot, 2) | empty_match(slot, 3);
+}
+
+static inline unsigned head_empties(const tsu_word *slot)
+{
+    return side_empties(slot) | empty_match(slot, 4) | empty_match(slot, 5) | empty_match(slot, 6);
+}
 _Static_assert(HASH_HEAD_SLOTS == 7 && HASH_SIDE_SLOTS == 4, "a bit for each slot");
 
 static void hash_fetch(tsu_root *root, const tsu_key *key)
@@ -146,7 +162,7 @@ static inline void line_search(tsu_root *root, const tsu_key *key, struct target
     t->cell = t->room = NULL;
     t->seen = 0;
     for (;;) {
-        unsigned matches = n == HASH_HEAD_SLOTS ? head_matches(slot, t->tag) : side_matches(slot, t->tag);
+        unsigned matches = n == HASH_HEAD_SLOTS ? head_matches(slot, t->tag) : side_matches(slot, t->tag), empties;
 
         for (; matches != 0; matches &= matches - 1) {
             tsu_word *at = slot + __builtin_ctz(matches);
@@ -157,12 +173,16 @@ static inline void line_search(tsu_root *root, const tsu_key *key, struct target
             t->seen = w;
             return;
         }
-        for (unsigned i = 0; i < n && t->room == NULL; i++) {
+        empties = t->room != NULL ? 0 : n == HASH_HEAD_SLOTS ? head_empties(slot) : side_empties(slot);
+        for (; empties != 0; empties &= empties - 1) {
+            unsigned i = (unsigned)__builtin_ctz(empties);
+
             w = tsu_load_acquire(slot + i);
             if ((w & TSU_CELL_KIND) != TSU_CELL_EMPTY) continue;
             t->room = slot + i;
             t->room_word = w;
             t->position = position + i;
+            break;
         }
         t->last = slot + n - 1;
         w = tsu_load_acquire(t->last);

@@ -31,11 +31,16 @@ static inline uint64_t tsu_cell_bare(uint64_t word) { return word & (TSU_CELL_PO
 #define TSU_HEADER_UNDECIDED UINT64_C(1)
 #define TSU_HEADER_ENTRY     UINT64_C(2)
 #define TSU_HEADER_NODE      UINT64_C(3)
-#define TSU_HEADER_CHAINED   UINT64_C(4)
+#define TSU_HEADER_CHAINED   UINT64_C(4)      /* of the newest of a chain that has no group bits 48-63 say how many there are */
+#define TSU_HEADER_COUNT_SHIFT 48
 #define TSU_HEADER_DROPPED   UINT64_C(5)      /* replaced before its commit was settled: see tsu_version_drop */
 #define TSU_HEADER_TS_SHIFT  8
 
 typedef struct tsu_version { tsu_word header; } tsu_version;
+
+/* TS or CHAINED: no commit in progress is about it, and it has its time, or needs none. */
+static inline bool tsu_header_settled(uint64_t header) { return (header & 3) == 0; }
+_Static_assert((TSU_HEADER_TS & 3) == 0 && (TSU_HEADER_CHAINED & 3) == 0, "no other tag is like that");
 
 /* An object in memory: codec.h tells what is in the bytes. */
 typedef struct tsu_record {
@@ -43,8 +48,8 @@ typedef struct tsu_record {
     uint8_t     object[];
 } tsu_record;
 
-/* All objects of one key in a bag, two or more. Objects are chained newest first through their
- * own headers; the oldest has a header that is not CHAINED. Immutable but for the header. */
+/* All objects of one key in a bag: of many, or as a commit leaves them; else the newest record stands for them. Objects are
+ * chained newest first through their own headers; the oldest has a header that is not CHAINED. Immutable but for the header. */
 typedef struct tsu_group {
     tsu_version version;
     tsu_word    newest;            /* tsu_record *: see tsu_group_newest */
@@ -119,7 +124,7 @@ static inline uint64_t tsu_cell_resolve(uint64_t word)
 {
     if (!tsu_cell_holds_version(word)) return 0;
     uint64_t h = tsu_load_acquire(&tsu_cell_version(word)->header);
-    if (TSU_LIKELY((h & TSU_HEADER_TAG) == TSU_HEADER_TS))
+    if (TSU_LIKELY(tsu_header_settled(h)))
         return word & (TSU_CELL_POINTER | TSU_CELL_KIND);
     return tsu_cell_resolve_slow(word);
 }
@@ -139,6 +144,7 @@ typedef struct tsu_edit tsu_edit;
 struct tsu_edit {
     tsu_verdict (*decide)(tsu_edit *edit, tsu_thread *self, uint64_t current);    /* NULL: PUT, whatever is there */
     uint64_t    put;
+    bool        chained;      /* set by decide: `put` is the top of a chain, published as it is: bag.h */
     bool        exact;        /* must see what a pending commit will leave (bags): may not write under it */
     tsu_entry  *entry;        /* not NULL: the new version belongs to this entry's commit instead of UNDECIDED */
     tsu_status  status;
@@ -155,10 +161,10 @@ static inline tsu_verdict tsu_edit_decide(tsu_edit *edit, tsu_thread *self, uint
 /* The header that the version which `edit` puts in place of `old` is published with. */
 static inline void tsu_edit_header(const tsu_edit *edit, uint64_t old)
 {
-    uint64_t h = edit->entry != NULL ? (uint64_t)(uintptr_t)edit->entry | TSU_HEADER_ENTRY
-                                     : (old & TSU_CELL_POINTER) | TSU_HEADER_UNDECIDED;
-
-    tsu_store_relaxed(&tsu_cell_version(edit->put)->header, h);
+    if (edit->chained) return;
+    tsu_store_relaxed(&tsu_cell_version(edit->put)->header,
+                      edit->entry != NULL ? (uint64_t)(uintptr_t)edit->entry | TSU_HEADER_ENTRY
+                                          : (old & TSU_CELL_POINTER) | TSU_HEADER_UNDECIDED);
 }
 
 typedef enum tsu_cell_outcome {
@@ -183,7 +189,7 @@ static inline tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, u
     /* Nearly always: a version that no commit in progress is about. */
     if (TSU_UNLIKELY((word & TSU_CELL_FROZEN) || !tsu_cell_holds_version(word)
                      || (seen != 0 && current != tsu_cell_bare(seen) && !PLANTED(4))
-                     || (tsu_load_acquire(&tsu_cell_version(word)->header) & TSU_HEADER_TAG) != TSU_HEADER_TS))
+                     || !tsu_header_settled(tsu_load_acquire(&tsu_cell_version(word)->header))))
         return tsu_cell_edit_slow(self, cell, seen, aux, gone, edit);
     edit->old = current;
     edit->verdict = tsu_edit_decide(edit, self, current);
