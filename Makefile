@@ -59,16 +59,16 @@ link_src = $(if $(call layer_of,$(1)),$(call in_layers,$(LAYERS_$(call layer_of,
 
 TARGET_OS := $(shell uname -s)
 WARN      := -Wall -Wextra $(if $(filter 1,$(WERROR)),-Werror)
-BASE      := -std=gnu11 -g -fno-omit-frame-pointer -fvisibility=hidden -Ic_src/engine -Ic_src
-SAN       := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+BASE      := -std=gnu11 -g -fvisibility=hidden -Ic_src/engine -Ic_src
+SAN       := -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LIBS      := -pthread
 
 FLAGS_release := -O3 -fPIC -fno-plt -flto=auto
 FLAGS_plain   := -O2 -DTSU_DEBUG
 FLAGS_test    := -O1 -DTSU_DEBUG $(SAN) --coverage -fprofile-update=atomic
 FLAGS_asan    := -O1 -DTSU_DEBUG -DTSU_RACE_DELAYS=1 $(SAN)
-FLAGS_tsan    := -O1 -DTSU_DEBUG -DTSU_RACE_DELAYS=1 -fsanitize=thread
-FLAGS_fuzz    := -O1 -DTSU_DEBUG -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FLAGS_tsan    := -O1 -DTSU_DEBUG -DTSU_RACE_DELAYS=1 -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_fuzz    := -O1 -DTSU_DEBUG -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 FLAGS_nifasan := -O1 -DTSU_DEBUG -fPIC $(SAN)
 LINK_fuzz     := -fsanitize=fuzzer
 

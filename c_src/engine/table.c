@@ -136,17 +136,27 @@ void tsu_table_destroy(tsu_thread *self, tsu_table *table)
     tsu_unpin(self);
 }
 
+TSU_APART void tsu_table_key_ordered(tsu_key *key) { key->mark = tsu_order_head_both(key->bytes, &key->exact); }
+
 /* --- reading ------------------------------------------------------------------------------- */
-static bool show(uint64_t word, tsu_object_fn fn, void *ctx)
+TSU_APART static bool show_chain(uint64_t word, tsu_object_fn fn, void *ctx)
 {
     tsu_record *r = tsu_version_newest(word), *older;
 
     for (;; r = older) {
         older = tsu_record_older(r);
-        if (TSU_LIKELY(older == NULL)) return fn(ctx, r->object);
+        if (older == NULL) return fn(ctx, r->object);
         __builtin_prefetch(older);
         if (!fn(ctx, r->object)) return false;
     }
+}
+
+static inline bool show(uint64_t word, tsu_object_fn fn, void *ctx)
+{
+    const tsu_record *r = (const tsu_record *)tsu_cell_version(word);
+
+    if (TSU_UNLIKELY((word & TSU_CELL_KIND) == TSU_CELL_GROUP || tsu_record_older(r) != NULL)) return show_chain(word, fn, ctx);
+    return fn(ctx, r->object);
 }
 
 void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn, void *ctx)
@@ -198,18 +208,25 @@ bool tsu_member(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t l
 }
 
 /* --- editing --------------------------------------------------------------------------------- */
-/* Runs an edit, helping commits that are in the way. */
-static tsu_status edit_key(tsu_thread *self, struct tsu_contents *c, const tsu_key *key, tsu_edit *edit)
+/* A commit was in the way: goes on with its help. */
+TSU_APART static tsu_status edit_blocked(tsu_thread *self, struct tsu_contents *c, const tsu_key *key, tsu_edit *edit)
 {
     size_t     budget = 1000;
     tsu_status status;
 
-    for (;;) {
-        status = c->kind->edit(self, c->root, key, edit);
-        if (TSU_LIKELY(status != TSU_AGAIN)) return status;
+    do {
         status = tsu_commit_help(self, (tsu_commit_record *)edit->blocked, &budget);
         if (status != TSU_OK) return status;
-    }
+        status = c->kind->edit(self, c->root, key, edit);
+    } while (status == TSU_AGAIN);
+    return status;
+}
+
+static inline tsu_status edit_key(tsu_thread *self, struct tsu_contents *c, const tsu_key *key, tsu_edit *edit)
+{
+    tsu_status status = c->kind->edit(self, c->root, key, edit);
+
+    return TSU_LIKELY(status != TSU_AGAIN) ? status : edit_blocked(self, c, key, edit);
 }
 
 static tsu_status edit_run(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const uint8_t *key, size_t len,

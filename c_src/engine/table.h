@@ -51,13 +51,14 @@ static inline bool tsu_table_is_bag(const tsu_table *table)
 }
 
 /* In place: a struct that is returned gets copied, by wide loads that wait for the stores of its parts. */
+void tsu_table_key_ordered(tsu_key *key);
 static inline void tsu_table_key(tsu_key *key, const tsu_kind *kind, const uint8_t *bytes, size_t len)
 {
     key->bytes = bytes;
     key->len = len;
     key->exact = false;
     if (kind == &tsu_kind_hash) key->mark = tsu_hashtab_mark(bytes, len);
-    else key->mark = tsu_order_head_both(bytes, &key->exact);
+    else tsu_table_key_ordered(key);
 }
 
 tsu_status tsu_contents_create(tsu_thread *self, const tsu_kind *kind, uint32_t keypos,

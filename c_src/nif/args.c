@@ -7,10 +7,36 @@ ERL_NIF_TERM tsu_call_refuse(const tsu_call *c)
     return c->cause == 0 ? tsu_reply_limit(c->env) : tsu_reply_badarg(c->env, c->cause);
 }
 
-ERL_NIF_TERM tsu_call_cause(ErlNifEnv *env, ERL_NIF_TERM term)
+bool tsu_call_fail(tsu_call *c, ERL_NIF_TERM cause)
+{
+    c->cause = cause;
+    tsu_unpin(c->self);
+    return false;
+}
+
+/* Why a term that is neither atom nor handle is no table: `type`, or {foreign, Term}: a reference to something else of the
+ * VM's, an ets tid perhaps, and that may have been one of ours. tsunami.erl finds out. */
+static ERL_NIF_TERM foreign_cause(ErlNifEnv *env, ERL_NIF_TERM term)
 {
     if (!enif_is_ref(env, term) || !tsu_nif_is_magic_ref(term)) return tsu_atom_type;
     return enif_make_tuple2(env, tsu_atom_foreign, term);
+}
+
+void tsu_call_find(tsu_call *c, ERL_NIF_TERM table)
+{
+    c->cause = tsu_atom_id;
+    if (tsu_nif_is_atom(table)) c->live = tsu_registry_name(table);
+    else if ((c->live = tsu_registry_tid(c->env, table)) == NULL) c->cause = foreign_cause(c->env, table);
+}
+
+TSU_APART tsu_status tsu_key_read_slow(tsu_key_arg *k, ErlNifEnv *env, ERL_NIF_TERM term)
+{
+    tsu_status s;
+
+    tsu_writer_init(&k->w, k->buffer, sizeof k->buffer);
+    s = tsu_nif_encode_key(env, term, &k->w);
+    if (TSU_UNLIKELY(s != TSU_OK)) tsu_writer_deinit(&k->w);
+    return s;
 }
 
 bool tsu_heir_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_heir_arg *heir)

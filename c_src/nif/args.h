@@ -26,49 +26,42 @@ typedef struct tsu_call {
     ERL_NIF_TERM cause;   /* why it failed to begin; 0: memory is short */
 } tsu_call;
 
-/* Why a term that is neither atom nor handle is no table: `type`, or {foreign, Term}: a reference to something else of the
- * VM's, an ets tid perhaps, and that may have been one of ours. tsunami.erl finds out. */
-ERL_NIF_TERM tsu_call_cause(ErlNifEnv *env, ERL_NIF_TERM term);
+/* Fails with that cause: unpins. */
+bool tsu_call_fail(tsu_call *c, ERL_NIF_TERM cause);
 
-static inline bool tsu_call_begin(tsu_call *c, ErlNifEnv *env, ERL_NIF_TERM table, tsu_right right)
+/* The table of a call by a term that is no handle: c->live, and NULL with a cause if there is none. */
+void tsu_call_find(tsu_call *c, ERL_NIF_TERM table);
+
+static inline __attribute__((always_inline)) bool tsu_call_begin(tsu_call *c, ErlNifEnv *env, ERL_NIF_TERM table, tsu_right right)
 {
     void    *handle;
     uint64_t protection;
 
     c->env = env;
-    c->cause = 0;
     c->self = tsu_thread_self();
-    if (TSU_UNLIKELY(c->self == NULL)) return false;
-    tsu_pin(c->self);
-    if (!tsu_nif_is_atom(table)) {
-        if (TSU_LIKELY(enif_get_resource(env, table, tsu_type_table, &handle))) {
-            c->live = tsu_handle_live(handle);
-        } else if ((c->live = tsu_registry_tid(env, table)) == NULL) {
-            c->cause = tsu_call_cause(env, table);
-            goto fail;
-        }
-    } else {
-        c->live = tsu_registry_name(table);
+    if (TSU_UNLIKELY(c->self == NULL)) {
+        c->cause = 0;
+        return false;
     }
+    tsu_pin(c->self);
     c->cause = tsu_atom_id;
-    if (TSU_UNLIKELY(c->live == NULL)) goto fail;
+    if (TSU_LIKELY(!tsu_nif_is_atom(table) && enif_get_resource(env, table, tsu_type_table, &handle)))
+        c->live = tsu_handle_live(handle);
+    else
+        tsu_call_find(c, table);
+    if (TSU_UNLIKELY(c->live == NULL)) return tsu_call_fail(c, c->cause);
     enif_self(env, &c->caller);
     if (c->caller.pid != tsu_load_acquire(&c->live->owner)) {
-        if (TSU_UNLIKELY(!tsu_live_usable(env, c->live))) goto fail;
+        if (TSU_UNLIKELY(!tsu_live_usable(env, c->live))) return tsu_call_fail(c, c->cause);
         protection = tsu_load_relaxed(&c->live->protection);
         /* It may have become the caller's while we looked. */
-        if (right != TSU_RIGHT_INFO && protection != TSU_PUBLIC &&
+        if (right != TSU_RIGHT_INFO && TSU_UNLIKELY(protection != TSU_PUBLIC) &&
             (right == TSU_RIGHT_WRITE || protection == TSU_PRIVATE) &&
-            c->caller.pid != tsu_load_acquire(&c->live->owner)) {
-            c->cause = tsu_atom_access;
-            goto fail;
-        }
+            c->caller.pid != tsu_load_acquire(&c->live->owner))
+            return tsu_call_fail(c, tsu_atom_access);
     }
     c->table = c->live->table;
     return true;
-fail:
-    tsu_unpin(c->self);
-    return false;
 }
 
 static inline bool tsu_call_is_owner(const tsu_call *c)
@@ -93,21 +86,15 @@ typedef struct tsu_key_arg {
     uint8_t    buffer[TSU_ARGS_BYTES];
 } tsu_key_arg;
 
+tsu_status tsu_key_read_slow(tsu_key_arg *k, ErlNifEnv *env, ERL_NIF_TERM term);
 static inline tsu_status tsu_key_read(tsu_key_arg *k, ErlNifEnv *env, ERL_NIF_TERM term)
 {
-    tsu_status s;
-
     /* of the writer only what tsu_key_done looks at */
     k->w.len = tsu_nif_word_put(k->buffer, term);
-    if (TSU_LIKELY(k->w.len != 0)) {
-        k->w.bytes = k->buffer;
-        k->w.handles = NULL;
-        return TSU_OK;
-    }
-    tsu_writer_init(&k->w, k->buffer, sizeof k->buffer);
-    s = tsu_nif_encode_key(env, term, &k->w);
-    if (TSU_UNLIKELY(s != TSU_OK)) tsu_writer_deinit(&k->w);
-    return s;
+    if (TSU_UNLIKELY(k->w.len == 0)) return tsu_key_read_slow(k, env, term);
+    k->w.bytes = k->buffer;
+    k->w.handles = NULL;
+    return TSU_OK;
 }
 
 static inline void tsu_key_done(tsu_key_arg *k)

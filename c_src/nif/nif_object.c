@@ -56,15 +56,15 @@ typedef struct element_list {
 static bool element_add(void *ctx, const uint8_t *object)
 {
     element_list  *e = ctx;
-    const uint8_t *p;
-    size_t         len;
+    size_t         arity;
+    const uint8_t *p = tsu_object_elements(object, &arity);
     ERL_NIF_TERM   term;
 
-    if ((uint64_t)e->pos > tsu_object_arity(object)) {
+    if ((uint64_t)e->pos > arity) {
         e->beyond = true;
         return false;
     }
-    p = tsu_object_element(object, (size_t)e->pos, &len);
+    for (int64_t i = 1; i < e->pos; i++) tsu_term_skip(&p);
     term = tsu_nif_decode_term(e->r.env, &p);
     if (term == 0) {
         e->r.failed = true;

@@ -12,6 +12,8 @@
 
 #define TSU_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define TSU_UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* A function that stays one: taken into its caller, it would have that one save registers on the way that matters. */
+#define TSU_APART       __attribute__((noinline))
 
 #define CHECK(cond) \
     do { if (TSU_UNLIKELY(!(cond))) tsu_env_abort(__FILE__, __LINE__, #cond); } while (0)

@@ -100,17 +100,21 @@ static void group_free(tsu_thread *self, void *memory, size_t bytes)
     tsu_group_destroy(self, memory);
 }
 
+TSU_APART static size_t group_retire(tsu_thread *self, uint64_t word)
+{
+    size_t bytes = tsu_slab_round(sizeof(tsu_group));
+
+    if (tsu_version_drop(word)) tsu_retire(self, tsu_cell_version(word), bytes, group_free);
+    return bytes;
+}
+
 size_t tsu_version_retire(tsu_thread *self, uint64_t word)
 {
     tsu_version *v = tsu_cell_version(word);
     size_t       bytes;
 
     if (!tsu_cell_holds_version(word)) return 0;
-    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) {
-        bytes = tsu_slab_round(sizeof(tsu_group));
-        if (tsu_version_drop(word)) tsu_retire(self, v, bytes, group_free);
-        return bytes;
-    }
+    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) return group_retire(self, word);
     bytes = tsu_slab_round(record_size((tsu_record *)v));
     if (!tsu_version_drop(word)) return bytes;
     if (TSU_UNLIKELY(tsu_record_handles((tsu_record *)v))) {

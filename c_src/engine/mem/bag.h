@@ -22,7 +22,8 @@ static inline uint64_t tsu_group_word(const tsu_group *g) { return (uint64_t)(ui
 
 #define TSU_CHAIN_OBJECTS_MAX 255
 
-static inline size_t tsu_record_bytes(size_t object_len) { return sizeof(tsu_record) + object_len; }
+/* Eight bytes of an object can always be read. */
+static inline size_t tsu_record_bytes(size_t object_len) { return sizeof(tsu_record) + (object_len < 8 ? 8 : object_len); }
 
 /* A record with a copy of the object; handles are not touched. NULL: no memory. */
 tsu_record *tsu_record_create(tsu_thread *self, const uint8_t *object, size_t len);

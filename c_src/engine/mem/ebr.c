@@ -89,7 +89,7 @@ tsu_thread *tsu_thread_register(void)
 }
 
 /* --- retiring ------------------------------------------------------------------ */
-static struct tsu_limbo *limbo_more(tsu_thread *self)
+TSU_APART static struct tsu_limbo *limbo_more(tsu_thread *self)
 {
     struct tsu_limbo *l = self->limbo_spare;
 
@@ -99,7 +99,10 @@ static struct tsu_limbo *limbo_more(tsu_thread *self)
         l = self->limbo_reserve;
         self->limbo_reserve = NULL;
     }
-    if (l == NULL) return NULL;
+    if (l == NULL) {
+        tsu_count_add(&leaked, 1);
+        return NULL;
+    }
     l->next = NULL;
     l->first = l->count = 0;
     if (self->limbo_last != NULL) self->limbo_last->next = l;
@@ -111,14 +114,15 @@ static struct tsu_limbo *limbo_more(tsu_thread *self)
 void tsu_retire(tsu_thread *self, void *memory, size_t bytes, tsu_free_fn fn)
 {
     struct tsu_limbo *l = self->limbo_last;
+    struct piece     *p;
 
     DCHECK(self->pin_depth > 0);
-    if (l == NULL || l->count == LIMBO_PIECES) l = limbo_more(self);
-    if (l == NULL) {
-        tsu_count_add(&leaked, 1);
-        return;
-    }
-    l->pieces[l->count++] = (struct piece){memory, fn, tsu_load_seq(&tsu_ebr_epoch), bytes};
+    if (TSU_UNLIKELY(l == NULL || l->count == LIMBO_PIECES) && (l = limbo_more(self)) == NULL) return;
+    p = &l->pieces[l->count++];
+    p->memory = memory;
+    p->fn = fn;
+    p->epoch = tsu_load_seq(&tsu_ebr_epoch);
+    p->bytes = bytes;
     self->retired_bytes += bytes + sizeof(struct piece);
     tsu_store_relaxed(&self->waiting_bytes, tsu_load_relaxed(&self->waiting_bytes) + bytes);
 }

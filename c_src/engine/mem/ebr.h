@@ -76,7 +76,7 @@ extern bool     tsu_ebr_asymmetric;
 /* Pins nest. Wait-free. */
 static inline void tsu_pin(tsu_thread *self)
 {
-    if (self->pin_depth++ == 0) {
+    if (TSU_LIKELY(self->pin_depth++ == 0)) {
         uint64_t e = tsu_load_relaxed(&tsu_ebr_epoch);
 
         /* release: what this thread read under its last pin is behind it */
@@ -88,13 +88,13 @@ static inline void tsu_pin(tsu_thread *self)
 }
 
 /* Collects a little when enough has gathered. */
-void tsu_ebr_relax(tsu_thread *self);
+TSU_APART void tsu_ebr_relax(tsu_thread *self);
 #define TSU_EBR_BYTES_RELAX 65536
 
 static inline void tsu_unpin(tsu_thread *self)
 {
     DCHECK(self->pin_depth > 0);
-    if (--self->pin_depth == 0) {
+    if (TSU_LIKELY(--self->pin_depth == 0)) {
         tsu_store_release(&self->state, 0);
         if (TSU_UNLIKELY(self->retired_bytes > TSU_EBR_BYTES_RELAX)) tsu_ebr_relax(self);
     }

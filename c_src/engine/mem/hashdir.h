@@ -141,17 +141,17 @@ static inline bool hash_bytes_equal(const uint8_t *a, const uint8_t *b, size_t l
     return a[0] == b[0] && a[len >> 1] == b[len >> 1] && a[len - 1] == b[len - 1];
 }
 
+/* An object with room for 8 bytes, as records have it (bag.h). The first element of a short one begins at its third byte; no
+ * encoding is a prefix of another (K2), so that its length need not be found out. */
+bool tsu_hash_key_is_slow(const uint8_t *object, uint32_t keypos, const tsu_key *key);
 static inline bool hash_key_is(uint64_t word, uint32_t keypos, const tsu_key *key)
 {
-    const uint8_t *object = tsu_version_object(word), *k;
-    size_t         len;
+    const uint8_t *object = tsu_version_object(word);
+    uint64_t       head = tsu_hash_read8(object);
 
-    /* the first element of a short object begins at its third byte; no encoding is a prefix of another (K2), so that its
-     * length need not be found out */
-    if (TSU_LIKELY(keypos == 1 && object[1] < 0x80 && (object[0] & TSU_OBJECT_ARITY) != TSU_OBJECT_ARITY))
-        return key->len <= object[1] - 2u && hash_bytes_equal(object + 2, key->bytes, key->len);
-    k = tsu_object_key(object, keypos, &len);
-    return len == key->len && hash_bytes_equal(k, key->bytes, len);
+    if (TSU_LIKELY(key->len <= 6 && keypos == 1 && !(head & 0x8000) && (head & TSU_OBJECT_ARITY) != TSU_OBJECT_ARITY))
+        return head >> 16 << (64 - 8 * key->len) == tsu_hash_word(key->bytes, key->len);
+    return tsu_hash_key_is_slow(object, keypos, key);
 }
 
 /* --- hashdir.c ---------------------------------------------------------------------------- */

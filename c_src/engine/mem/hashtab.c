@@ -1,5 +1,8 @@
 /* hashtab.c: buckets and their protocol; directories and growth are in hashdir.c, traversal in hashorder.c. */
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "mem/hashdir.h"
 #include "mem/slab.h"
@@ -47,39 +50,83 @@ static tsu_status make_room(tsu_thread *self, struct tsu_root *root, tsu_word *l
     return TSU_OK;
 }
 
+bool tsu_hash_key_is_slow(const uint8_t *object, uint32_t keypos, const tsu_key *key)
+{
+    size_t         len;
+    const uint8_t *k;
+
+    if (TSU_LIKELY(keypos == 1 && object[1] < 0x80 && (object[0] & TSU_OBJECT_ARITY) != TSU_OBJECT_ARITY))
+        return key->len <= object[1] - 2u && hash_bytes_equal(object + 2, key->bytes, key->len);
+    k = tsu_object_key(object, keypos, &len);
+    return len == key->len && hash_bytes_equal(k, key->bytes, len);
+}
+
 /* --- find --------------------------------------------------------------------------- */
-/* A bit for each slot with that tag. Without a branch, and without a loop: where a key is in its bucket nobody can foretell. */
+/* Bits of four slots: with that tag; empty. Without a branch, and without a loop: where a key is in its bucket nobody can
+ * foretell. What is found may have changed since: a slot that matters is loaded again. */
+#if defined(__SSE2__) && !defined(TSU_RACE_DELAYS)
+/* Two slots at once: each half of such a load is a word as it was at one moment, and this processor keeps loads in order. */
+static inline __m128i two_slots(const tsu_word *slot) { return _mm_loadu_si128((const __m128i *)(const void *)slot); }
+
+static inline unsigned four_matches(const tsu_word *slot, uint64_t tag)
+{
+    __m128i tags = _mm_set1_epi64x((long long)tag);
+    __m128i low = _mm_cmpeq_epi16(two_slots(slot), tags), high = _mm_cmpeq_epi16(two_slots(slot + 2), tags);
+
+    tsu_fence_compiler();
+    return (unsigned)_mm_movemask_ps(_mm_shuffle_ps(_mm_castsi128_ps(low), _mm_castsi128_ps(high), _MM_SHUFFLE(3, 1, 3, 1)));
+}
+
+static inline unsigned four_empty(const tsu_word *slot)
+{
+    __m128i zero = _mm_setzero_si128();      /* the kind is shifted to the top of the lower half */
+    __m128i low = _mm_cmpeq_epi32(_mm_slli_epi32(two_slots(slot), 30), zero);
+    __m128i high = _mm_cmpeq_epi32(_mm_slli_epi32(two_slots(slot + 2), 30), zero);
+
+    tsu_fence_compiler();
+    return (unsigned)_mm_movemask_ps(_mm_shuffle_ps(_mm_castsi128_ps(low), _mm_castsi128_ps(high), _MM_SHUFFLE(2, 0, 2, 0)));
+}
+_Static_assert(TSU_CELL_KIND == 3 && TSU_CELL_EMPTY == 0 && TSU_CELL_AUX >> 48 == 0xffff, "as these take a slot to be");
+#else
 static inline unsigned tag_match(const tsu_word *slot, unsigned i, uint64_t tag)
 {
     return (unsigned)(((tsu_load_acquire(slot + i) ^ tag) & TSU_CELL_AUX) == 0) << i;
 }
 
-static inline unsigned side_matches(const tsu_word *slot, uint64_t tag)
+static inline unsigned four_matches(const tsu_word *slot, uint64_t tag)
 {
     return tag_match(slot, 0, tag) | tag_match(slot, 1, tag) | tag_match(slot, 2, tag) | tag_match(slot, 3, tag);
 }
 
-static inline unsigned head_matches(const tsu_word *slot, uint64_t tag)
-{
-    return side_matches(slot, tag) | tag_match(slot, 4, tag) | tag_match(slot, 5, tag) | tag_match(slot, 6, tag);
-}
-
-/* The same for empty slots: which is the first cannot be foretold either. */
-static inline unsigned empty_match(const tsu_word *slot, unsigned i)
+static inline unsigned slot_empty(const tsu_word *slot, unsigned i)
 {
     return (unsigned)((tsu_load_acquire(slot + i) & TSU_CELL_KIND) == TSU_CELL_EMPTY) << i;
 }
 
-static inline unsigned side_empties(const tsu_word *slot)
+static inline unsigned four_empty(const tsu_word *slot)
 {
-    return empty_match(slot, 0) | empty_match(slot, 1) | empty_match(slot, 2) | empty_match(slot, 3);
+    return slot_empty(slot, 0) | slot_empty(slot, 1) | slot_empty(slot, 2) | slot_empty(slot, 3);
+}
+#endif
+
+static inline unsigned side_matches(const tsu_word *slot, uint64_t tag) { return four_matches(slot, tag); }
+static inline unsigned side_empty(const tsu_word *slot) { return four_empty(slot); }
+
+/* A line's eight words: the first is ctl, and its bit is dropped. */
+static inline unsigned head_matches(const struct hash_line *line, uint64_t tag)
+{
+    const tsu_word *word = (const tsu_word *)(const void *)line;
+
+    return (four_matches(word, tag) | four_matches(word + 4, tag) << 4) >> 1;
 }
 
-static inline unsigned head_empties(const tsu_word *slot)
+static inline unsigned head_empty(const struct hash_line *line)
 {
-    return side_empties(slot) | empty_match(slot, 4) | empty_match(slot, 5) | empty_match(slot, 6);
+    const tsu_word *word = (const tsu_word *)(const void *)line;
+
+    return (four_empty(word) | four_empty(word + 4) << 4) >> 1;
 }
-_Static_assert(HASH_HEAD_SLOTS == 7 && HASH_SIDE_SLOTS == 4, "a bit for each slot");
+_Static_assert(HASH_HEAD_SLOTS == 7 && HASH_SIDE_SLOTS == 4 && offsetof(struct hash_line, ctl) == 0, "a bit for each slot");
 
 static void hash_fetch(tsu_root *root, const tsu_key *key)
 {
@@ -107,7 +154,7 @@ static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
         tag = hash_tag(key->mark, dir->level);
         slot = line->slot;
         last = slot + HASH_HEAD_SLOTS - 1;
-        matches = head_matches(slot, tag);
+        matches = head_matches(line, tag);
         for (;;) {
             /* a slot that has changed since it matched holds the key now, has lost it meanwhile, or is the last one, and
              * its version has moved into a side line: hence the look at it comes after */
@@ -162,7 +209,7 @@ static inline void line_search(tsu_root *root, const tsu_key *key, struct target
     t->cell = t->room = NULL;
     t->seen = 0;
     for (;;) {
-        unsigned matches = n == HASH_HEAD_SLOTS ? head_matches(slot, t->tag) : side_matches(slot, t->tag), empties;
+        unsigned matches = n == HASH_HEAD_SLOTS ? head_matches(t->line, t->tag) : side_matches(slot, t->tag);
 
         for (; matches != 0; matches &= matches - 1) {
             tsu_word *at = slot + __builtin_ctz(matches);
@@ -173,9 +220,9 @@ static inline void line_search(tsu_root *root, const tsu_key *key, struct target
             t->seen = w;
             return;
         }
-        empties = t->room != NULL ? 0 : n == HASH_HEAD_SLOTS ? head_empties(slot) : side_empties(slot);
-        for (; empties != 0; empties &= empties - 1) {
-            unsigned i = (unsigned)__builtin_ctz(empties);
+        for (unsigned empty = n == HASH_HEAD_SLOTS ? head_empty(t->line) : side_empty(slot);
+             empty != 0 && t->room == NULL; empty &= empty - 1) {
+            unsigned i = (unsigned)__builtin_ctz(empty);
 
             w = tsu_load_acquire(slot + i);
             if ((w & TSU_CELL_KIND) != TSU_CELL_EMPTY) continue;

@@ -435,24 +435,12 @@ static struct tsu_heap *heap_of(tsu_thread *self)
 }
 _Static_assert(sizeof(struct tsu_heap) <= 4096, "a heap has a page");
 
-void *tsu_slab_alloc(tsu_thread *self, size_t bytes)
+/* Of a page that has one. */
+static inline void *piece_take(struct page *p, size_t bytes)
 {
-    struct tsu_heap *h = heap_of(self);
-    uint32_t         class;
-    struct page     *p;
-    void            *piece;
+    void *piece = p->free;
 
-    if (slab_refused()) return NULL;
-    if (TSU_UNLIKELY(bytes > TSU_SLAB_BYTES_MAX)) return tsu_env_alloc(bytes);
-    if (TSU_UNLIKELY(h == NULL)) return NULL;
-    class = class_of(bytes);
-    p = h->current[class];
-    if (TSU_UNLIKELY(p == NULL || !page_has_free(p))) {
-        p = page_next(h, class);
-        if (p == NULL) return NULL;
-    }
-    piece = p->free;
-    if (piece != NULL) {
+    if (TSU_LIKELY(piece != NULL)) {
         p->free = link_get(piece);
         __builtin_prefetch(p->free, 1);      /* who takes one mostly comes again */
     } else {
@@ -463,6 +451,33 @@ void *tsu_slab_alloc(tsu_thread *self, size_t bytes)
     PIECE_OPEN(piece, bytes);
     LIVE_ADD(p->piece_bytes);
     return piece;
+}
+
+TSU_APART static void *slab_alloc_slow(tsu_thread *self, size_t bytes)
+{
+    struct tsu_heap *h;
+    struct page     *p;
+    uint32_t         class;
+
+    if (bytes > TSU_SLAB_BYTES_MAX) return tsu_env_alloc(bytes);
+    h = heap_of(self);
+    if (h == NULL) return NULL;
+    class = class_of(bytes);
+    p = h->current[class];
+    if (p == NULL || !page_has_free(p)) p = page_next(h, class);
+    return p != NULL ? piece_take(p, bytes) : NULL;
+}
+
+void *tsu_slab_alloc(tsu_thread *self, size_t bytes)
+{
+    struct page *p;
+
+    if (slab_refused()) return NULL;
+    if (TSU_LIKELY(self->heap != NULL && bytes - 1 < 256)) {
+        p = self->heap->current[class_of(bytes)];
+        if (TSU_LIKELY(p != NULL && page_has_free(p))) return piece_take(p, bytes);
+    }
+    return slab_alloc_slow(self, bytes);
 }
 
 static void free_foreign(struct page *p, void *piece)

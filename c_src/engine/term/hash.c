@@ -1,4 +1,4 @@
-/* hash.c: hash of more than 16 bytes. */
+/* hash.c: hash of 8 bytes and more. */
 #include "term/hash.h"
 
 uint64_t tsu_hash_long(const uint8_t *bytes, size_t len, uint64_t seed)
@@ -8,6 +8,7 @@ uint64_t tsu_hash_long(const uint8_t *bytes, size_t len, uint64_t seed)
     uint64_t       h = seed ^ TSU_HASH_P0;
     uint64_t       a, b;
 
+    if (len <= 16) return tsu_hash_words(tsu_hash_read8(bytes), tsu_hash_read8(bytes + len - 8), len, seed);
     if (len > 48) {
         uint64_t h1 = h, h2 = h;                /* three chains, so that multiplications overlap */
         do {

@@ -28,29 +28,29 @@ static inline uint64_t tsu_hash_fold(uint64_t a, uint64_t b)
 }
 static inline uint64_t tsu_hash_read8(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
 static inline uint64_t tsu_hash_read4(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+static inline uint64_t tsu_hash_read2(const uint8_t *p) { uint16_t v; memcpy(&v, p, 2); return v; }
 
 uint64_t tsu_hash_long(const uint8_t *bytes, size_t len, uint64_t seed);
 
-static inline uint64_t tsu_hash(const uint8_t *bytes, size_t len, uint64_t seed)
+/* Up to 7 bytes as a number: the last one on top, zeros below the first. */
+static inline uint64_t tsu_hash_word(const uint8_t *bytes, size_t len)
 {
-    uint64_t a, b;
+    if (len >= 4) return tsu_hash_read4(bytes + len - 4) << 32 | tsu_hash_read4(bytes) << (64 - 8 * len);
+    if (len >= 2) return tsu_hash_read2(bytes + len - 2) << 48 | tsu_hash_read2(bytes) << (64 - 8 * len);
+    return len == 0 ? 0 : (uint64_t)bytes[0] << 56;
+}
 
-    if (__builtin_expect(len > 16, 0)) return tsu_hash_long(bytes, len, seed);
-    if (len >= 8) {
-        a = tsu_hash_read8(bytes);
-        b = tsu_hash_read8(bytes + len - 8);
-    } else if (len >= 4) {
-        a = tsu_hash_read4(bytes);
-        b = tsu_hash_read4(bytes + len - 4);
-    } else if (len > 0) {
-        a = (uint64_t)bytes[0] << 16 | (uint64_t)bytes[len >> 1] << 8 | bytes[len - 1];
-        b = 0;
-    } else {
-        a = b = 0;
-    }
-    /* The length goes into the second factor, or "ab" and "abb" would meet in the reads above. */
+/* `a` and `b` are up to 16 bytes. The length goes into the second factor, or "ab" and "abb" might meet in them. */
+static inline uint64_t tsu_hash_words(uint64_t a, uint64_t b, size_t len, uint64_t seed)
+{
     a = tsu_hash_fold(a ^ seed ^ TSU_HASH_P0, b ^ TSU_HASH_P1 ^ (len << 56));
     return tsu_hash_fold(a ^ TSU_HASH_P2, (seed >> 32 | seed << 32) ^ TSU_HASH_P3 ^ len);
+}
+
+static inline uint64_t tsu_hash(const uint8_t *bytes, size_t len, uint64_t seed)
+{
+    if (len < 8) return tsu_hash_words(tsu_hash_word(bytes, len), 0, len, seed);
+    return tsu_hash_long(bytes, len, seed);
 }
 
 #endif
