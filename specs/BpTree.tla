@@ -2,17 +2,21 @@
 (* The lock-free B+ tree of c_src/engine/mem/bptree*.c: leaves under one inner node.
 
    A node is one atomic content; a leaf's content is immutable:
-       at    key -> number of its cell          used  cells given out
+       at    key -> number of its cell          used  the cells behind these are the tail's
        blk   its block of cells                 high  keys of this leaf are below
        right the next leaf, 0 at the end        mg    MERGING: this content is the node's last
    A cell is 0 (unused), a version (> 0), then perhaps CLOSED (-1); fz stops all change.
    The inner node has its children in order, each with its lowest key, and the child being merged away (0: none).
 
-   Insert     CAS the version into an unused cell past `used`; CAS the content to a copy that names it. If that
-              fails, the version is not in the tree: close the cell, start over.
-   Overwrite  CAS the cell. Delete: CAS the cell to CLOSED, then perhaps a copy without the key.
-   Rewrite    freeze all cells; CAS the content to a copy with a fresh block; or to half of it, with the other half in
-              a new leaf to the right (split; its separator is posted later).
+   The tail is the cells from used + 1 to the first unused one. Its keys are in the tree though `at` does not name them.
+
+   Search     look in `at`; if the key is not there, or its cell is closed, go through the tail, cell by cell.
+   Insert     search; CAS the version into the unused cell at the tail's end. If that fails, start over. Then perhaps fold.
+   Fold       CAS the content to a copy that names the tail's keys too, in the same block.
+   Overwrite  CAS the cell. Delete: CAS the cell to CLOSED, then perhaps a fold without closed keys.
+   Rewrite    freeze the cells up to the first unused one, that included; CAS the content to a copy with a fresh
+              block; or to half of it, with the other half in a new leaf to the right (split; its separator is
+              posted later).
    Merge      (1) flag the parent, which does not change till the end; (2) mark the right leaf MERGING, freeze it;
               (3) the leaf whose right link it is takes its keys, link and fence, in one CAS; (4) the parent
               loses flag and child. Whoever is in the way does the missing steps.
@@ -45,6 +49,15 @@ ContentOf(items, blk, high, right) ==
 (* A version's number tells its key: 1..9 are there at the start, 100 t + 10 i + k later. *)
 KeyOf(v) == v % 10
 Only(f, S) == [x \in DOMAIN f \cap S |-> f[x]]
+(* Where the tail of content c ends, its living keys, and those of the whole leaf; w/o the dead ones of `gone`. *)
+TailEnd(c) == Max({i \in c.used..Cap : \A j \in c.used + 1..i : cells[c.blk][j].w # 0})
+TailCells(c) == {i \in c.used + 1..TailEnd(c) : cells[c.blk][i].w > 0}
+TailKeys(c) == {KeyOf(cells[c.blk][i].w) : i \in TailCells(c)}
+Folded(c, gone) ==
+    [c EXCEPT !.used = TailEnd(c),
+              !.at = [k \in (DOMAIN c.at \ gone) \cup TailKeys(c) |->
+                        IF k \in TailKeys(c) THEN CHOOSE i \in TailCells(c) : KeyOf(cells[c.blk][i].w) = k ELSE c.at[k]]]
+Dead(c) == {k \in DOMAIN c.at : cells[c.blk][c.at[k]].w <= 0}
 
 (* Start: the sets of keys of the leaves, all below the first key of the next. *)
 Low(i) == IF i = 1 THEN 0 ELSE Min(Start[i])
@@ -105,14 +118,13 @@ InLeaf(t, n, c) ==
     LET k == Want(t) IN
     IF c.mg /\ Writes(t) THEN th' = [th EXCEPT ![t].pc = "mp", ![t].n = n, ![t].c = c]
     ELSE IF Op(t).op = "walk"
-    THEN LET more == {x \in DOMAIN c.at : x >= k} IN
-         IF more # {} THEN th' = [th EXCEPT ![t].pc = "v", ![t].n = n, ![t].c = c, ![t].cur = Min(more) - 1]
+    THEN LET v == Folded(c, {})  more == {x \in DOMAIN v.at : x >= k} IN       \* what a walk makes for itself, or a fold
+         IF more # {} THEN th' = [th EXCEPT ![t].pc = "v", ![t].n = n, ![t].c = v, ![t].cur = Min(more) - 1,
+                                     ![t].j = v.at[Min(more)]]
          ELSE IF c.right = 0 THEN Jump(t, "we")
          ELSE th' = [th EXCEPT ![t].pc = "l", ![t].n = c.right, ![t].link = TRUE, ![t].cur = Max({@, c.high - 1})]
-    ELSE IF k \in DOMAIN c.at THEN th' = [th EXCEPT ![t].pc = "v", ![t].n = n, ![t].c = c]
-    ELSE IF Op(t).op # "put" THEN th' = [th EXCEPT ![t].pc = "no", ![t].n = n, ![t].c = c]
-    ELSE IF c.used = Cap THEN th' = [th EXCEPT ![t].pc = "f", ![t].n = n, ![t].c = c, ![t].j = 1, ![t].ret = "rw"]
-    ELSE th' = [th EXCEPT ![t].pc = "i1", ![t].n = n, ![t].c = c, ![t].j = c.used + 1]
+    ELSE IF k \in DOMAIN c.at THEN th' = [th EXCEPT ![t].pc = "v", ![t].n = n, ![t].c = c, ![t].j = c.at[k]]
+    ELSE th' = [th EXCEPT ![t].pc = "t", ![t].n = n, ![t].c = c, ![t].j = c.used + 1]
 Look(t) == /\ th[t].pc = "l"
            /\ LET me == th[t]  c == content[me.n]  i == Child(me.p, Want(t)) IN
               IF c.mg /\ ~me.link /\ ~Writes(t) /\ Bug # "enter_merging"
@@ -130,71 +142,75 @@ WalkEnd(t) == /\ th[t].pc = "we"
               /\ Finish(t)
               /\ stay' = [stay EXCEPT ![t] = {}]
               /\ UNCHANGED shared /\ UNCHANGED <<eff, seen, took>>
+(* The key is not in the content: through the tail. *)
+Along(t) == /\ th[t].pc = "t"
+            /\ LET me == th[t]  k == Want(t)  op == Op(t).op
+                   x == IF me.j > Cap THEN Cell(0) ELSE cells[me.c.blk][me.j] IN
+               th' = IF me.j <= Cap /\ x.w # 0 /\ (x.w = Closed \/ KeyOf(x.w) # k \/ Bug = "tail_unseen") THEN [th EXCEPT ![t].j = @ + 1]
+                     ELSE IF x.w # 0 THEN [th EXCEPT ![t].pc = "v"]
+                     ELSE IF op # "put" THEN [th EXCEPT ![t].pc = "no"]
+                     ELSE IF me.j > Cap THEN [th EXCEPT ![t].pc = "f", ![t].j = 1, ![t].ret = "rw"]
+                     ELSE [th EXCEPT ![t].pc = "i"]
+            /\ UNCHANGED shared /\ NoHist
 (* The key has a cell: look at it. *)
 Value(t) == /\ th[t].pc = "v"
-            /\ LET me == th[t]  k == Want(t)  x == cells[me.c.blk][me.c.at[k]]  op == Op(t).op IN
-               CASE op = "find" -> Answer(t, IF x.w > 0 THEN x.w ELSE 0)
+            /\ LET me == th[t]  k == Want(t)  x == cells[me.c.blk][me.j]  op == Op(t).op IN
+               CASE op # "walk" /\ x.w <= 0 /\ me.j <= me.c.used ->
+                       th' = [th EXCEPT ![t].pc = "t", ![t].j = me.c.used + 1] /\ NoHist
+                 [] op = "find" -> Answer(t, IF x.w > 0 THEN x.w ELSE 0)
                  [] op = "walk" ->
                        /\ IF k + 1 > Max(Keys) THEN th' = [th EXCEPT ![t].pc = "we", ![t].got = IF x.w > 0 THEN @ \cup {k} ELSE @]
                           ELSE th' = [th EXCEPT ![t] = [Fresh(t, @.i) EXCEPT !.cur = k,
                                           !.got = IF x.w > 0 THEN th[t].got \cup {k} ELSE th[t].got]]
                        /\ NoHist
-                 [] op = "put" /\ x.w > 0 /\ ~x.fz -> th' = [th EXCEPT ![t].pc = "o", ![t].w = x.w] /\ NoHist
-                 [] op = "del" /\ x.w > 0 /\ ~x.fz -> th' = [th EXCEPT ![t].pc = "o", ![t].w = x.w] /\ NoHist
-                 [] op = "del" /\ x.w <= 0 -> Answer(t, 0)
-                 [] op = "put" /\ x.w <= 0 /\ ~x.fz -> Jump(t, "c") /\ NoHist
+                 [] op \in {"put", "del"} /\ x.w > 0 /\ ~x.fz -> th' = [th EXCEPT ![t].pc = "o", ![t].w = x.w] /\ NoHist
+                 [] op \in {"put", "del"} /\ x.w <= 0 -> Again(t) /\ NoHist
                  [] OTHER -> th' = [th EXCEPT ![t].pc = "f", ![t].j = 1, ![t].ret = "rw"] /\ NoHist
             /\ UNCHANGED shared
 (* Overwrite or close. *)
 Over(t) == /\ th[t].pc = "o"
-           /\ LET me == th[t]  k == Want(t)  b == me.c.blk  i == me.c.at[k]  del == Op(t).op = "del" IN
+           /\ LET me == th[t]  k == Want(t)  b == me.c.blk  i == me.j  del == Op(t).op = "del" IN
               IF cells[b][i].w = me.w /\ (~cells[b][i].fz \/ Bug = "no_frozen")
               THEN /\ cells' = [cells EXCEPT ![b][i].w = IF del THEN Closed ELSE MyV(t)]
                    /\ Effect(k, IF del THEN 0 ELSE MyV(t))
                    /\ IF del THEN Jump(t, "c") ELSE Finish(t)
               ELSE Again(t) /\ UNCHANGED cells /\ NoEffect
            /\ UNCHANGED <<par, content, bad>>
-(* A copy without the closed key. Who deleted it may leave that to others, for ever. *)
+(* A fold without closed keys. Who deleted one may leave that to others, for ever. *)
 Without(t) == /\ th[t].pc = "c"
-              /\ LET me == th[t]  k == Want(t)  c == me.c IN
-                 \E drops \in {TRUE} \cup (IF Op(t).op = "del" THEN {FALSE} ELSE {}) :
-                 content' = IF drops /\ content[me.n] = c
-                            THEN [content EXCEPT ![me.n].at = Only(c.at, DOMAIN c.at \ {k})] ELSE content
-              /\ IF Op(t).op = "del" THEN Finish(t) /\ seen' = [seen EXCEPT ![t] = {}] ELSE Again(t) /\ UNCHANGED seen
+              /\ LET me == th[t]  c == me.c IN
+                 \E folds \in BOOLEAN :
+                 content' = IF folds /\ ~c.mg /\ content[me.n] = c
+                            THEN [content EXCEPT ![me.n] = Folded(c, Dead(c))] ELSE content
+              /\ Finish(t) /\ seen' = [seen EXCEPT ![t] = {}]
               /\ UNCHANGED <<par, cells, eff, stay, took, bad>>
 (* ------------------------------------------------ insertion *)
-Insert1(t) == /\ th[t].pc = "i1"
-              /\ LET me == th[t]  b == me.c.blk  x == cells[b][me.j] IN
-                 IF x.w = 0 /\ ~x.fz
-                 THEN cells' = [cells EXCEPT ![b][me.j].w = MyV(t)] /\ Jump(t, "i2")
-                 ELSE /\ UNCHANGED cells
-                      /\ th' = IF ~x.fz /\ me.j < Cap THEN [th EXCEPT ![t].j = @ + 1]
-                               ELSE [th EXCEPT ![t].pc = "f", ![t].j = 1, ![t].ret = "rw"]
-              /\ UNCHANGED <<par, content>> /\ NoHist
-Insert2(t) == /\ th[t].pc = "i2"
-              /\ LET me == th[t]  c == me.c  k == Want(t) IN
-                 IF content[me.n] = c \/ (Bug = "blind_swing" /\ content[me.n].blk = c.blk /\ ~content[me.n].mg)
-                 THEN /\ content' = [content EXCEPT ![me.n].at = [x \in DOMAIN c.at \cup {k} |->
-                                                                   IF x = k THEN me.j ELSE c.at[x]],
-                                                    ![me.n].used = me.j]
-                      /\ Effect(k, MyV(t))
-                      /\ Finish(t)
-                 ELSE /\ UNCHANGED content /\ NoEffect
-                      /\ IF Bug = "claim_is_enough" THEN Finish(t) ELSE Jump(t, "i3")
-              /\ UNCHANGED <<par, cells, bad>>
-Insert3(t) == /\ th[t].pc = "i3"
-              /\ LET me == th[t]  b == me.c.blk IN
-                 cells' = IF cells[b][me.j] = Cell(MyV(t)) THEN [cells EXCEPT ![b][me.j].w = Closed] ELSE cells
-              /\ Again(t)
-              /\ UNCHANGED <<par, content>> /\ NoHist
+Insert(t) == /\ th[t].pc = "i"
+             /\ LET me == th[t]  b == me.c.blk  x == cells[b][me.j] IN
+                IF x.w = 0 /\ ~x.fz
+                THEN cells' = [cells EXCEPT ![b][me.j].w = MyV(t)] /\ Effect(Want(t), MyV(t)) /\ Jump(t, "d")
+                ELSE /\ UNCHANGED cells /\ NoEffect
+                     /\ IF x.fz THEN th' = [th EXCEPT ![t].pc = "f", ![t].j = 1, ![t].ret = "rw"]
+                        ELSE IF Bug = "next_cell" /\ me.j < Cap THEN th' = [th EXCEPT ![t].j = @ + 1]
+                        ELSE Again(t)
+             /\ UNCHANGED <<par, content, bad>>
+Fold(t) == /\ th[t].pc = "d"
+           /\ LET me == th[t]  c == me.c IN
+              \E folds \in BOOLEAN :
+              content' = IF folds /\ ~c.mg /\ (content[me.n] = c \/ (Bug = "blind_fold" /\ ~content[me.n].mg))
+                         THEN [content EXCEPT ![me.n] = Folded(c, {})] ELSE content
+           /\ Finish(t)
+           /\ UNCHANGED <<par, cells>> /\ NoHist
 (* ------------------------------------------------ freezing and rewriting *)
 Freeze(t) == /\ th[t].pc = "f"
              /\ LET me == th[t] IN
-                /\ cells' = IF Bug = "freeze_one" /\ me.j > 1 THEN cells ELSE [cells EXCEPT ![me.c.blk][me.j].fz = TRUE]
-                /\ IF me.j < Cap THEN th' = [th EXCEPT ![t].j = @ + 1] ELSE Jump(t, me.ret)
+                /\ cells' = IF (Bug = "freeze_one" /\ me.j > 1) \/ (Bug = "freeze_named" /\ me.j > me.c.used) THEN cells
+                            ELSE [cells EXCEPT ![me.c.blk][me.j].fz = TRUE]
+                /\ IF me.j < Cap /\ cells[me.c.blk][me.j].w # 0 THEN th' = [th EXCEPT ![t].j = @ + 1] ELSE Jump(t, me.ret)
              /\ UNCHANGED <<par, content>> /\ NoHist
 (* What a content whose cells are frozen holds. *)
-Items(c) == [k \in {x \in DOMAIN c.at : cells[c.blk][c.at[x]].w > 0} |-> cells[c.blk][c.at[k]].w]
+Items(c) == LET f == IF Bug = "entries_alone" THEN c ELSE Folded(c, {}) IN
+            [k \in {x \in DOMAIN f.at : cells[c.blk][f.at[x]].w > 0} |-> cells[c.blk][f.at[k]].w]
 (* Makes node n's content the items, in one leaf or in two. *)
 Put(n, items, high, right) ==
     LET ks == DOMAIN items  b == Len(cells) + 1 IN
@@ -291,7 +307,7 @@ Merge6(t) == /\ th[t].pc = "m6"
              /\ IF Op(t).op = "merge" THEN Finish(t) ELSE th' = [th EXCEPT ![t] = Fresh(t, @.i)]
              /\ UNCHANGED <<content, cells>> /\ NoHist
 
-Step(t) == \/ Down(t) \/ Look(t) \/ No(t) \/ WalkEnd(t) \/ Value(t) \/ Over(t) \/ Without(t) \/ Insert1(t) \/ Insert2(t) \/ Insert3(t)
+Step(t) == \/ Down(t) \/ Look(t) \/ No(t) \/ WalkEnd(t) \/ Along(t) \/ Value(t) \/ Over(t) \/ Without(t) \/ Insert(t) \/ Fold(t)
            \/ Freeze(t) \/ Rewrite1(t) \/ Rewrite2(t) \/ Rewrite3(t) \/ Post(t) \/ MeetsMerge(t)
            \/ Merge1(t) \/ Merge2(t) \/ Merge3(t) \/ Merge4(t) \/ Merge5(t) \/ Merge6(t)
 Ended == (\A t \in Threads : th[t].pc = "end") /\ UNCHANGED vars
@@ -304,14 +320,16 @@ NothingBad == bad = "none"
 RECURSIVE Chain(_)
 Chain(n) == IF n = 0 THEN <<>> ELSE <<n>> \o Chain(content[n].right)
 Line == Chain(par.kids[1].n)
-(* T1: fences ascend along the chain, and keys lie between them. *)
+Living(b, i) == cells[b][i].w > 0
+(* T1: fences ascend along the chain, and keys lie between them, each once. *)
 T1 == \A i \in 1..Len(Line) :
-        LET c == content[Line[i]]  lo == IF i = 1 THEN 0 ELSE content[Line[i - 1]].high IN
+        LET c == Folded(content[Line[i]], {})  lo == IF i = 1 THEN 0 ELSE content[Line[i - 1]].high IN
         /\ lo < c.high
         /\ \A k \in DOMAIN c.at : lo <= k /\ k < c.high
         /\ (c.right = 0) = (c.high = Top)
+        /\ \A x, y \in 1..Cap : x # y => ~(Living(c.blk, x) /\ Living(c.blk, y) /\ KeyOf(cells[c.blk][x].w) = KeyOf(cells[c.blk][y].w))
 (* Who starts now finds what is there: the chain agrees with the history. *)
-Found(k) == LET n == Line[Min({i \in 1..Len(Line) : content[Line[i]].high > k})]  c == content[n] IN
+Found(k) == LET n == Line[Min({i \in 1..Len(Line) : content[Line[i]].high > k})]  c == Folded(content[n], {}) IN
             IF k \in DOMAIN c.at /\ cells[c.blk][c.at[k]].w > 0 THEN cells[c.blk][c.at[k]].w ELSE 0
 Findable == \A k \in Keys : Found(k) = eff[k]
 (* A put that has returned took effect, overwritten since or not. *)
@@ -323,6 +341,7 @@ T3 == \A i \in 2..Len(par.kids) : \A j \in 1..Len(Line) :
 (* T2: cells never go back. T4: a MERGING content is a node's last. *)
 Before(x, y) == \/ x.w = y.w \/ (x.w = 0 /\ ~x.fz) \/ (x.w > 0 /\ y.w # 0 /\ ~x.fz)
 T2 == [][\A b \in 1..Len(cells) : \A i \in 1..Cap :
-            Before(cells[b][i], cells'[b][i]) /\ (cells[b][i].fz => cells'[b][i].fz)]_vars
+            /\ Before(cells[b][i], cells'[b][i]) /\ (cells[b][i].fz => cells'[b][i].fz)
+            /\ (i > 1 /\ cells'[b][i].w # 0 => cells'[b][i - 1].w # 0)]_vars
 T4 == [][\A n \in 1..Len(content) : content[n].mg => content'[n] = content[n]]_vars
 =============================================================================

@@ -104,11 +104,14 @@ run Commit new    write_under_new   NothingBad
 run Commit new    restore_blindly   CurrentOK
 run Commit crossed unsorted         HelpOK
 
-for s in split change same merge grow named claims enter shrink walk; do run BpTree $s none ok; done
+for s in split change same merge grow named claims fold enter shrink walk; do run BpTree $s none ok; done
 run BpTree change no_frozen        T2
 run BpTree change freeze_one       Findable
-run BpTree claims claim_is_enough  Took
-run BpTree claims blind_swing      Findable
+run BpTree claims tail_unseen      T1
+run BpTree claims next_cell        T1
+run BpTree fold   blind_fold       Findable
+run BpTree named  entries_alone    Findable
+run BpTree named  freeze_named     Findable
 run BpTree enter  enter_merging    NothingBad
 run BpTree split  no_right_link    NothingBad
 run BpTree merge  merge_unfrozen   Findable

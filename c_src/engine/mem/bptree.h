@@ -13,8 +13,8 @@
 typedef struct tsu_tree_shape {
     uint32_t height;          /* levels, leaves included */
     uint64_t leaves, inners;
-    uint64_t keys;            /* entries in leaves, closed ones included */
-    uint64_t closed;          /* entries whose key is gone and that wait to be dropped */
+    uint64_t keys;            /* in leaves, closed ones included */
+    uint64_t closed;          /* those whose key is gone and that wait to be dropped */
     uint64_t cells;           /* room in cell blocks */
 } tsu_tree_shape;
 void tsu_tree_shape_get(tsu_root *root, tsu_tree_shape *out);
@@ -25,7 +25,7 @@ void tsu_tree_dump(tsu_root *root, void (*print)(void *ctx, const char *line), v
 #ifdef TSU_DEBUG
 /* Test hook: called by a writer between its atomic steps, so that a test may stop it there. */
 typedef enum tsu_tree_step {
-    TSU_TREE_CLAIMED,         /* a version is in a cell that no content names yet */
+    TSU_TREE_CLAIMED,         /* a version is in a cell of the tail, which no content names yet */
     TSU_TREE_CLOSED,          /* a cell is closed, its entry still there */
     TSU_TREE_FROZEN,          /* the cells of a leaf are frozen, nothing replaces it yet */
     TSU_TREE_SPLIT,           /* a node is split, its parent does not know */

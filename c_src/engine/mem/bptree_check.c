@@ -13,6 +13,12 @@ static void put_away_sep(tsu_thread *self, tsu_sep *s)
     if (s != NULL) tsu_slab_free(self, s, s->held);
 }
 
+/* Of a leaf's i-th key: entries, then the tail. */
+static unsigned cell_of(const tsu_content *c, unsigned i)
+{
+    return i < c->count ? tsu_leaf_index(c)[i] : i - c->count + c->used;
+}
+
 /* A merge stopped after its third step: the child is in no chain of right links any more. */
 static bool absorbed(const tsu_content *pc)
 {
@@ -56,10 +62,10 @@ bool tsu_tree_reap(tsu_thread *self, tsu_root *root, size_t budget,
             }
             for (unsigned i = 1; i < c->count; i++) put_away_sep(self, tsu_inner_key(c, i));
         } else {
-            for (unsigned i = 0; i < c->count; i++) {
-                uint64_t word = tsu_load_acquire(&c->cells[tsu_leaf_index(c)[i]]);
+            for (unsigned i = 0; i < tsu_leaf_total(c); i++) {
+                uint64_t word = tsu_load_acquire(&c->cells[cell_of(c, i)]);
 
-                if (tsu_cell_holds_version(word)) release_version(self, word & ~TSU_CELL_FROZEN);
+                if (tsu_cell_holds_version(word)) release_version(self, tsu_cell_bare(word));
             }
         }
         put_away_sep(self, c->fence);
@@ -95,6 +101,45 @@ static bool shows(const tsu_content *c, unsigned i, const tsu_key *key)
     return tsu_key_seen(c, key, &text, &x) == 0 && x.mark == c->marks[i];
 }
 
+/* A version in a leaf: is it where it belongs? `aux`: what a word of the tail has. */
+static const char *check_version(const check *k, const tsu_content *c, uint64_t word, tsu_key *key, uint64_t *aux)
+{
+    tsu_text text = {.len = 0};
+    tsu_seen x;
+
+    *key = tsu_key_of_version(k->root, word);
+    FAULT_IF(tsu_key_seen(c, key, &text, &x) != 0, "T1: a key does not have the prefix");
+    *aux = tsu_leaf_tag(x.mark);
+    FAULT_IF(!k->low_none && key->mark < k->low.mark, "T1: a mark is below the lower bound");
+    FAULT_IF(!k->low_none && tsu_term_compare(key->bytes, k->low.bytes ? k->low.bytes : key->bytes) < 0,
+             "T1: a key is below the lower bound");
+    FAULT_IF(tsu_past_fence(c, key, false), "T1: a key is beyond the fence");
+    return NULL;
+}
+
+static const char *check_tail(const check *k, const tsu_content *c)
+{
+    unsigned end = tsu_leaf_tail_end(c);
+
+    for (unsigned i = c->used; i < end; i++) {
+        uint64_t       word = tsu_load_acquire(&c->cells[i]), aux;
+        tsu_leaf_place at;
+        tsu_key        key;
+        tsu_text       text = {.len = 0};
+        const char    *fault;
+
+        if (!tsu_cell_holds_version(word)) continue;
+        fault = check_version(k, c, word, &key, &aux);
+        if (fault != NULL) return fault;
+        FAULT_IF((word & TSU_CELL_AUX) != aux, "T1: a word of the tail does not tell its key's mark");
+        tsu_leaf_search(k->root, c, &key, &text, &at);
+        FAULT_IF(at.cell != &c->cells[i], "T1: a key of the tail is there twice");
+    }
+    for (unsigned i = end; i < c->cap; i++)
+        FAULT_IF(!tsu_leaf_cell_unused(tsu_load_acquire(&c->cells[i])), "T2: a cell behind an unused one is used");
+    return NULL;
+}
+
 static const char *check_leaf(check *k, const tsu_content *c)
 {
     const uint8_t *index = tsu_leaf_index(c);
@@ -103,32 +148,31 @@ static const char *check_leaf(check *k, const tsu_content *c)
 
     FAULT_IF(c->used > c->cap, "T2: more cells used than there are");
     for (unsigned i = 0; i < c->count; i++) {
-        uint64_t word;
-        tsu_key  key;
-        size_t   len;
+        const char *fault;
+        uint64_t    word, aux;
+        tsu_key     key;
+        size_t      len;
 
-        FAULT_IF(index[i] >= c->cap, "T2: an entry's cell is beyond the block");
+        FAULT_IF(index[i] >= c->used, "T2: an entry's cell is in the tail");
         FAULT_IF(taken[index[i]], "T1: two entries have one cell");
         taken[index[i]] = true;
         FAULT_IF(i > 0 && c->marks[i] < c->marks[i - 1], "T1: marks of a leaf are not in order");
         FAULT_IF(!k->low_none && tsu_first_mark(c, i) < k->low.mark, "T1: a mark is below the lower bound");
         FAULT_IF(c->right != NULL && tsu_first_mark(c, i) > c->fence_mark, "T1: a mark is beyond the fence");
         word = tsu_load_acquire(&c->cells[index[i]]);
-        FAULT_IF((word & ~TSU_CELL_FROZEN) == 0, "T2: an entry has an unused cell");
+        FAULT_IF(tsu_leaf_cell_unused(word), "T2: an entry has an unused cell");
         if (!tsu_cell_holds_version(word)) continue;
-        key = tsu_key_of(k->root, tsu_order_head(tsu_version_key(word, k->root->keypos, &len)), word);
-        FAULT_IF(key.mark != tsu_first_mark(c, i), "T1: a mark is not its key's");
-        FAULT_IF(!shows(c, i, &key), "T1: a mark or the prefix is not its key's");
-        FAULT_IF(!k->low_none && tsu_term_compare(key.bytes, k->low.bytes ? k->low.bytes : key.bytes) < 0,
-                 "T1: a key is below the lower bound");
-        FAULT_IF(tsu_past_fence(c, &key, false), "T1: a key is beyond the fence");
+        fault = check_version(k, c, word, &key, &aux);
+        if (fault != NULL) return fault;
+        FAULT_IF(!shows(c, i, &key), "T1: a mark is not its key's");
+        FAULT_IF((word & TSU_CELL_AUX) != 0 && (word & TSU_CELL_AUX) != aux, "T1: a word was in a tail with another mark");
         FAULT_IF(before_word != 0
                  && tsu_term_compare(tsu_version_key(before_word, k->root->keypos, &len), key.bytes) >= 0,
                  "T1: keys of a leaf are not in order, or one is there twice");
         before_word = word;
     }
     k->bytes += c->cap * sizeof(tsu_word);
-    return NULL;
+    return check_tail(k, c);
 }
 
 /* `cursor`: the node of the level below that comes next; moves over the children of c and what is not posted. */
@@ -247,10 +291,10 @@ void tsu_tree_shape_get(tsu_root *root, tsu_tree_shape *out)
                 continue;
             }
             out->leaves++;
-            out->keys += c->count;
+            out->keys += tsu_leaf_total(c);
             out->cells += c->cap;
-            for (unsigned i = 0; i < c->count; i++)
-                out->closed += !tsu_cell_holds_version(tsu_load_acquire(&c->cells[tsu_leaf_index(c)[i]]));
+            for (unsigned i = 0; i < tsu_leaf_total(c); i++)
+                out->closed += !tsu_cell_holds_version(tsu_load_acquire(&c->cells[cell_of(c, i)]));
         }
     }
 }

@@ -24,7 +24,7 @@ static bool restore_once(tsu_kit *kit, const tsu_key *key, tsu_entry *entry)
             if (tsu_tree_renew(kit, place.node, place.content, key) != TSU_OK) return false;
             continue;
         }
-        tsu_cell_restore(kit->self, at.cell, word, 0, TSU_CELL_CLOSED);
+        tsu_cell_restore(kit->self, at.cell, word, at.aux, TSU_CELL_CLOSED);
     }
 }
 
@@ -66,10 +66,9 @@ tsu_status tsu_tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key
             if ((s = tsu_tree_renew(&kit, place.node, place.content, key)) != TSU_OK) break;
             continue;
         }
-        *outcome = tsu_cell_install(self, at.cell, 0, 0, TSU_CELL_CLOSED, entry, under, other);
+        *outcome = tsu_cell_install(self, at.cell, 0, at.aux, TSU_CELL_CLOSED, entry, under, other);
         if (*outcome == TSU_INSTALL_VACANT) {
-            tsu_leaf_outcome o = tsu_leaf_insert(&kit, place.node, place.content, &at, key, &place.text,
-                                                 entry->word);
+            tsu_leaf_outcome o = tsu_leaf_insert(&kit, place.node, place.content, &at, entry->word);
 
             if (o == TSU_LEAF_FULL) s = tsu_tree_renew(&kit, place.node, place.content, key);
             if (o == TSU_LEAF_NOMEM) s = TSU_NOMEM;
@@ -93,9 +92,9 @@ tsu_status tsu_tree_install(tsu_thread *self, tsu_root *root, const tsu_key *key
 }
 
 /* --- many at once ------------------------------------------------------------------------------ */
-/* A run goes into one leaf: entries that are absent there by one CAS of the content, in one of three ways.
- *   place    there is room: cells are claimed, the content is a copy with all of the keys
- *   append   behind a full leaf: it keeps its block, the run is a new leaf
+/* A run goes into one leaf that has no tail: entries that are absent there in one of three ways.
+ *   place    there is room: they become its tail, cell by cell, and at once a content names them all
+ *   append   behind a full leaf: it keeps its block and gets no more keys, the run is a new leaf
  *   rework   the cells are frozen, and what lives there and the run go into fresh leaves
  */
 #define RUN_MAX   TSU_LEAF_KEYS_MAX
@@ -112,7 +111,7 @@ typedef struct run {
     bool                    behind;          /* of all entries */
     uint64_t                mark[RUN_MAX];   /* as the content shows them */
     unsigned                put[RUN_MAX];    /* before which entry of the content */
-    bool                    dead[256];       /* entries that have to go: see tsu_leaf_insert */
+    bool                    dead[256];       /* entries that have to go, as in a fold */
     unsigned                dropped;
 } run;
 
@@ -229,18 +228,14 @@ static unsigned keep(const run *r, tsu_content *next, unsigned out, unsigned fro
 static uint8_t run_goes_on(const run *r)
 {
     const tsu_content *c = r->content;
-    unsigned           in_a_row = r->count - 1;
 
-    if (r->put[0] != r->put[in_a_row]) return 0;
-    if (tsu_leaf_runs_on(c, r->put[0])) in_a_row += c->run + 1u;
-    return (uint8_t)(in_a_row < 255 ? in_a_row : 255);
+    return r->put[0] != r->put[r->count - 1] ? 0 : tsu_leaf_run(c, r->put[0], r->count);
 }
 
 static tsu_leaf_outcome run_place(run *r)
 {
     tsu_content *c = r->content, *next;
-    unsigned     n = c->count, used = c->used, out = 0, from = 0, got;
-    uint8_t      cell[RUN_MAX];
+    unsigned     n = c->count, used = c->used, out = 0, from = 0;
     uint64_t     gone;
 
     if (used + r->count > c->cap || n - r->dropped + r->count > TSU_LEAF_KEYS_MAX) {
@@ -251,13 +246,15 @@ static tsu_leaf_outcome run_place(run *r)
     }
     next = tsu_leaf_make(r->kit, n - r->dropped + r->count, c->skip, r->dropped == 0 ? tsu_content_bytes(c) : 0);
     if (next == NULL) return TSU_LEAF_NOMEM;
-    for (got = 0; got < r->count && used < c->cap; used++) {
+    for (unsigned i = 0; i < r->count; i++, used++) {
         uint64_t unused = 0;
 
-        if (tsu_cas(&c->cells[used], &unused, r->items[got].entry.word)) cell[got++] = (uint8_t)used;
-        else if (unused & TSU_CELL_FROZEN) break;
+        if (tsu_cas(&c->cells[used], &unused, r->items[i].entry.word | tsu_leaf_tag(r->mark[i]))) continue;
+        tsu_content_drop(r->kit, next, false);
+        if (i == 0) return unused & TSU_CELL_FROZEN ? TSU_LEAF_FULL : TSU_LEAF_LOST;
+        r->count = i;      /* they are in the tree; the others have to be searched anew */
+        return TSU_LEAF_DONE;
     }
-    if (got < r->count) goto lost;
     TSU_TREE_STEP(TSU_TREE_CLAIMED);
     gone = tsu_content_head_copy(next, c);
     if (r->dropped > 0) tsu_store_relaxed(&next->gone, gone > r->dropped ? gone - r->dropped : 0);
@@ -267,23 +264,17 @@ static tsu_leaf_outcome run_place(run *r)
         out = keep(r, next, out, from, r->put[i]);
         from = r->put[i];
         next->marks[out] = r->mark[i];
-        tsu_leaf_index(next)[out++] = cell[i];
+        tsu_leaf_index(next)[out++] = (uint8_t)(c->used + i);
     }
     out = keep(r, next, out, from, n);
     DCHECK(out == next->count);
     if (tsu_node_swing(r->node, c, next)) {
         tsu_leaf_gone_since(c, next, gone);
         tsu_content_retire(r->kit, c, false);
-        return TSU_LEAF_DONE;
+    } else {
+        tsu_content_drop(r->kit, next, false);      /* who was faster has named them, or they stay a tail for now */
     }
-lost:
-    tsu_content_drop(r->kit, next, false);
-    for (unsigned i = 0; i < got; i++) {
-        uint64_t word = r->items[i].entry.word;
-
-        (void)tsu_cas(&c->cells[cell[i]], &word, TSU_CELL_CLOSED);     /* or it is frozen and nobody looks at it */
-    }
-    return got < r->count ? TSU_LEAF_FULL : TSU_LEAF_LOST;
+    return TSU_LEAF_DONE;
 }
 
 static tsu_leaf_outcome run_append(run *r)
@@ -306,6 +297,12 @@ static tsu_leaf_outcome run_append(run *r)
         return TSU_LEAF_NOMEM;
     }
     parts[1]->run = run_goes_on(r);
+    /* The fence moves down and the block stays: nobody who knows the old fence may put a key into it, nor has. */
+    if (c->used < c->cap && !tsu_leaf_cell_unused(tsu_fetch_or(&c->cells[c->used], TSU_CELL_FROZEN))) {
+        tsu_content_drop(r->kit, parts[0], false);
+        tsu_content_drop(r->kit, parts[1], true);
+        return TSU_LEAF_LOST;
+    }
     return tsu_tree_swing_parts(r->kit, r->node, c, parts, seps, 2);
 }
 
@@ -314,7 +311,7 @@ static unsigned merge(const run *r, tsu_leaf_entry *out, unsigned *first)
 {
     const tsu_root *root = r->kit->root;
     tsu_leaf_entry  living[256];
-    unsigned        n = tsu_leaf_gather(r->content, r->content->skip, living), at = 0, total = 0;
+    unsigned        n = tsu_leaf_gather(root, r->content, r->content->skip, living, NULL), at = 0, total = 0;
 
     for (unsigned i = 0; i < r->count; i++) {
         const struct tsu_commit_item *item = &r->items[i];
@@ -354,7 +351,7 @@ static tsu_leaf_outcome run_rework(run *r)
     if (tsu_node_content(r->node) != c) return TSU_LEAF_LOST;
     tsu_leaf_freeze(c);
     TSU_TREE_STEP(TSU_TREE_FROZEN);
-    if (tsu_node_content(r->node) != c) return TSU_LEAF_LOST;
+    if (tsu_node_content(r->node) != c || tsu_leaf_tailed(c)) return TSU_LEAF_LOST;      /* a key came: one of the run's? */
     total = merge(r, entries, &first);
     n = in_order ? (total + TSU_LEAF_KEYS_MAX - 1) / TSU_LEAF_KEYS_MAX : total / FULL_ENOUGH + 1;
     for (unsigned i = 0; i < n; i++) {
@@ -402,7 +399,7 @@ static unsigned run_replace(run *r, unsigned count, const uint64_t *under, tsu_i
         tsu_leaf_search(root, r->content, &key, &text, &at);
         if (at.cell == NULL) break;
         *cell = at.cell;
-        *outcome = tsu_cell_install(r->kit->self, at.cell, 0, 0, TSU_CELL_CLOSED, &r->items[n].entry, under[n], other);
+        *outcome = tsu_cell_install(r->kit->self, at.cell, 0, at.aux, TSU_CELL_CLOSED, &r->items[n].entry, under[n], other);
         if (*outcome != TSU_INSTALL_DONE) break;
     }
     return n;
@@ -441,6 +438,12 @@ tsu_status tsu_tree_install_run(tsu_thread *self, tsu_root *root, struct tsu_com
         r.content = place.content;
         if (r.content->flags & TSU_TREE_MERGING) {
             s = tsu_tree_renew(&kit, r.node, r.content, &key);
+            continue;
+        }
+        if (tsu_leaf_tailed(r.content)) {
+            tsu_content *next;
+
+            if (tsu_leaf_fold(&kit, r.node, r.content, false, &next) == TSU_LEAF_NOMEM) s = TSU_NOMEM;
             continue;
         }
         /* in this order: what is under the entries; the content, again; whether the commit is pending (in

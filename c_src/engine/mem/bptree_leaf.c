@@ -2,7 +2,10 @@
 #include "mem/bptree_node.h"
 
 /* Closed entries are dropped when one in so many is closed: a copy of the leaf for each removal costs more than they do. */
-#define GONE_SHARE 8
+#define GONE_SHARE 4
+
+/* A tail is folded when it has so many keys: that many words to look through, and a copy of the content for so many keys. */
+#define TAIL_LONG 12
 
 /* With fewer it does not matter whether marks tie. */
 #define PREFIX_KEYS_MIN 8
@@ -41,8 +44,8 @@ static void search_ties(const tsu_root *root, const tsu_content *c, const tsu_ke
     out->at = lo;
 }
 
-void tsu_leaf_search(const tsu_root *root, const tsu_content *c, const tsu_key *key, tsu_text *text,
-                     tsu_leaf_place *out)
+void tsu_leaf_search_entries(const tsu_root *root, const tsu_content *c, const tsu_key *key, tsu_text *text,
+                             tsu_leaf_place *out)
 {
     unsigned n = c->count, lo, hi;
     tsu_seen x;
@@ -51,6 +54,8 @@ void tsu_leaf_search(const tsu_root *root, const tsu_content *c, const tsu_key *
     lo = TSU_LIKELY(side == 0) ? tsu_marks_below(c->marks, n, x.mark) : side < 0 ? 0 : n;
     out->tie = out->tie_end = out->at = lo;
     out->cell = NULL;
+    out->mark = x.mark;
+    out->fits = side == 0;
     if (side != 0 || lo == n || c->marks[lo] != x.mark) return;
     if (x.exact) {
         tsu_word *cell = &c->cells[tsu_leaf_index(c)[lo]];
@@ -64,6 +69,35 @@ void tsu_leaf_search(const tsu_root *root, const tsu_content *c, const tsu_key *
     search_ties(root, c, key, out);
 }
 
+static __attribute__((noinline)) void search_tail(const tsu_root *root, const tsu_content *c, const tsu_key *key,
+                                                  tsu_leaf_place *out)
+{
+    uint64_t  tag = tsu_leaf_tag(out->mark);
+    tsu_word *cell = c->cells + c->used, *end = c->cells + c->cap;
+    size_t    len;
+
+    for (; cell < end; cell++) {
+        uint64_t word = tsu_load_acquire(cell);
+
+        if (tsu_leaf_cell_unused(word)) break;
+        if (TSU_LIKELY((word & TSU_CELL_AUX) != tag) || !tsu_cell_holds_version(word)) continue;
+        if (tsu_term_compare(key->bytes, tsu_version_key(word, root->keypos, &len)) != 0) continue;
+        out->cell = cell;
+        out->aux = tag;
+        break;
+    }
+    out->end = (unsigned)(cell - c->cells);
+}
+
+void tsu_leaf_search(const tsu_root *root, const tsu_content *c, const tsu_key *key, tsu_text *text,
+                     tsu_leaf_place *out)
+{
+    tsu_leaf_search_entries(root, c, key, text, out);
+    out->end = c->used;
+    if (TSU_LIKELY(out->cell != NULL)) out->aux = tsu_load_relaxed(out->cell) & TSU_CELL_AUX;
+    else if (out->fits && tsu_leaf_tailed(c)) search_tail(root, c, key, out);
+}
+
 /* --- cells ------------------------------------------------------------------------------- */
 uint64_t tsu_leaf_cell_load(tsu_word *cell)
 {
@@ -74,25 +108,214 @@ uint64_t tsu_leaf_cell_load(tsu_word *cell)
     return word;
 }
 
+/* Closed cells do not change any more, nor do those behind an unused one that is frozen (T2). */
 void tsu_leaf_freeze(const tsu_content *c)
 {
-    for (unsigned i = 0; i < c->cap; i++)
-        if (!(tsu_load_relaxed(&c->cells[i]) & TSU_CELL_FROZEN)) (void)tsu_fetch_or(&c->cells[i], TSU_CELL_FROZEN);
+    for (unsigned i = 0; i < c->cap; i++) {
+        uint64_t word = tsu_load_relaxed(&c->cells[i]);
+
+        if (word == TSU_CELL_CLOSED) continue;
+        if (!(word & TSU_CELL_FROZEN)) word = tsu_fetch_or(&c->cells[i], TSU_CELL_FROZEN);
+        if (tsu_leaf_cell_unused(word)) return;
+    }
 }
 
-unsigned tsu_leaf_gather(const tsu_content *c, unsigned skip, tsu_leaf_entry *out)
+/* --- tails --------------------------------------------------------------------------------- */
+/* All keys of a leaf in order, and the cells where they are. */
+typedef struct ordered {
+    unsigned n, dropped;      /* dropped: closed ones that are not among them */
+    uint8_t  run;
+    uint64_t marks[256];
+    uint8_t  cells[256];
+} ordered;
+
+typedef struct tail_key { uint64_t mark, word; uint8_t cell; } tail_key;
+
+static const uint8_t *key_bytes(const tsu_root *root, uint64_t word)
 {
-    const uint8_t *index = tsu_leaf_index(c), *prefix = tsu_content_prefix(c);
-    unsigned       n = 0;
+    size_t len;
 
-    for (unsigned i = 0; i < c->count; i++) {
-        uint64_t word = tsu_load_acquire(&c->cells[index[i]]);
+    return tsu_version_key(word, root->keypos, &len);
+}
 
-        DCHECK(word & TSU_CELL_FROZEN);
-        if (tsu_leaf_cell_dead(word)) continue;
-        out[n].mark = tsu_mark_rebase(prefix, c->skip, skip, c->marks[i]);
-        out[n++].word = word & ~TSU_CELL_FROZEN;
+/* The living keys of the tail up to `end`, in order; returns how many. */
+static unsigned tail_sort(const tsu_root *root, const tsu_content *c, unsigned end, tail_key *out)
+{
+    unsigned n = 0;
+
+    for (unsigned i = c->used; i < end; i++) {
+        uint64_t word = tsu_leaf_cell_load(&c->cells[i]);
+        tsu_text text = {.len = 0};
+        tsu_seen x;
+        tsu_key  key;
+        unsigned at = n++;
+
+        if (tsu_leaf_cell_dead(word)) {
+            n--;
+            continue;
+        }
+        key = tsu_key_of_version(root, word);
+        (void)tsu_key_seen(c, &key, &text, &x);
+        while (at > 0 && (out[at - 1].mark > x.mark
+                          || (out[at - 1].mark == x.mark && tsu_term_compare(key_bytes(root, out[at - 1].word), key.bytes) > 0))) {
+            out[at] = out[at - 1];
+            at--;
+        }
+        out[at] = (tail_key){x.mark, word, (uint8_t)i};
     }
+    return n;
+}
+
+/* Appends entries [from, to) of c; `all`: the living ones. */
+static void order_entries(const tsu_content *c, unsigned from, unsigned to, bool all, ordered *out)
+{
+    const uint8_t *index = tsu_leaf_index(c);
+
+    if (!all) {
+        memcpy(out->marks + out->n, c->marks + from, (to - from) * sizeof(uint64_t));
+        memcpy(out->cells + out->n, index + from, to - from);
+        out->n += to - from;
+        return;
+    }
+    for (; from < to; from++) {
+        tsu_word *cell = &c->cells[index[from]];
+        bool      dead = tsu_leaf_cell_dead(tsu_load_acquire(cell)) && tsu_leaf_cell_dead(tsu_leaf_cell_load(cell));
+
+        out->marks[out->n] = c->marks[from];
+        out->cells[out->n] = index[from];
+        out->n += !dead;
+        out->dropped += dead;
+    }
+}
+
+uint8_t tsu_leaf_run(const tsu_content *c, unsigned at, unsigned n)
+{
+    const uint8_t *index = tsu_leaf_index(c);
+    unsigned       in_a_row = n - 1;
+
+    if (c->used > 0 && ((at > 0 && index[at - 1] == c->used - 1) || (at < c->count && index[at] == c->used - 1)))
+        in_a_row += c->run + 1u;
+    return (uint8_t)(in_a_row < 255 ? in_a_row : 255);
+}
+
+/* Entries that have a tail key's mark and are closed are dropped: one may be this very key's, and those that cannot be
+ * compared would be in doubt for ever. `all`: all closed ones are. */
+static __attribute__((noinline)) void order_keys(const tsu_root *root, const tsu_content *c, unsigned end, bool all,
+                                                 ordered *out)
+{
+    const uint8_t *index = tsu_leaf_index(c);
+    tail_key       tail[256];
+    unsigned       n = tail_sort(root, c, end, tail), at = 0, first_at = 0, first = 0;
+
+    out->n = 0;
+    out->dropped = end - c->used - n;
+    out->run = end == c->used && !all ? c->run : 0;
+    for (unsigned i = 0; i < n; i++) {
+        unsigned below = at + tsu_marks_below(c->marks + at, c->count - at, tail[i].mark);
+
+        order_entries(c, at, below, all, out);
+        for (at = below; at < c->count && c->marks[at] == tail[i].mark; at++) {
+            uint64_t word = tsu_leaf_cell_load(&c->cells[index[at]]);
+
+            if (tsu_leaf_cell_dead(word)) {
+                out->dropped++;
+                continue;
+            }
+            if (tsu_term_compare(key_bytes(root, word), key_bytes(root, tail[i].word)) > 0) break;
+            order_entries(c, at, at + 1, false, out);
+        }
+        if (i == 0) {
+            first_at = at;
+            first = out->n;
+        }
+        out->marks[out->n] = tail[i].mark;
+        out->cells[out->n++] = tail[i].cell;
+    }
+    if (n > 0 && out->n - first == n) out->run = tsu_leaf_run(c, first_at, n);
+    order_entries(c, at, c->count, all, out);
+}
+
+static void content_fill(tsu_content *next, const ordered *o)
+{
+    memcpy(next->marks, o->marks, o->n * sizeof(uint64_t));
+    memcpy(tsu_leaf_index(next), o->cells, o->n);
+}
+
+tsu_leaf_outcome tsu_leaf_fold(tsu_kit *kit, tsu_tnode *node, tsu_content *c, bool all, tsu_content **next)
+{
+    unsigned     end = tsu_leaf_tail_end(c);
+    uint64_t     gone;
+    tsu_content *folded;
+    ordered      o;
+
+    DCHECK(!(c->flags & TSU_TREE_MERGING));
+    order_keys(kit->root, c, end, all, &o);
+    folded = tsu_leaf_make(kit, o.n, c->skip, o.n >= c->count ? tsu_content_bytes(c) : 0);
+    if (folded == NULL) return TSU_LEAF_NOMEM;
+    gone = tsu_content_head_copy(folded, c);
+    tsu_store_relaxed(&folded->gone, !all && gone > o.dropped ? gone - o.dropped : 0);
+    folded->used = (uint8_t)end;
+    folded->run = o.run;
+    content_fill(folded, &o);
+    if (!tsu_node_swing(node, c, folded)) {
+        tsu_content_drop(kit, folded, false);
+        return TSU_LEAF_LOST;
+    }
+    tsu_leaf_gone_since(c, folded, gone);
+    tsu_content_retire(kit, c, false);
+    *next = folded;
+    return TSU_LEAF_DONE;
+}
+
+tsu_content *tsu_leaf_tidy(tsu_thread *self, tsu_root *root, tsu_tnode *node, tsu_content *c)
+{
+    tsu_content *next = NULL;
+    tsu_kit      kit;
+
+    if (c->flags & TSU_TREE_MERGING) return NULL;
+    tsu_kit_open(&kit, self, root);
+    (void)tsu_leaf_fold(&kit, node, c, false, &next);
+    tsu_kit_close(&kit);
+    return next;
+}
+
+static __attribute__((noinline)) tsu_content *straighten(tsu_thread *self, tsu_root *root, tsu_tnode *node, tsu_content *c,
+                                                         tsu_leaf_view *view)
+{
+    tsu_content *next = tsu_leaf_tidy(self, root, node, c);
+    ordered      o;
+
+    if (next != NULL) return next;
+    /* what was there when c was the node's content, and perhaps more: as good an answer as c itself was without a tail */
+    order_keys(root, c, tsu_leaf_tail_end(c), false, &o);
+    next = (tsu_content *)(void *)view->words;
+    next->count = (uint8_t)o.n;
+    (void)tsu_content_head_copy(next, c);
+    content_fill(next, &o);
+    return next;
+}
+
+tsu_content *tsu_leaf_straight(tsu_thread *self, tsu_root *root, tsu_tnode *node, tsu_content *c, tsu_leaf_view *view)
+{
+    return tsu_leaf_tailed(c) ? straighten(self, root, node, c, view) : c;
+}
+
+unsigned tsu_leaf_gather(const tsu_root *root, const tsu_content *c, unsigned skip, tsu_leaf_entry *out, uint8_t *run)
+{
+    const uint8_t *prefix = tsu_content_prefix(c);
+    unsigned       n = 0;
+    ordered        o;
+
+    order_keys(root, c, tsu_leaf_tail_end(c), false, &o);
+    for (unsigned i = 0; i < o.n; i++) {
+        uint64_t word = tsu_load_acquire(&c->cells[o.cells[i]]);
+
+        if (tsu_leaf_cell_dead(word)) continue;
+        DCHECK(word & TSU_CELL_FROZEN);
+        out[n].mark = tsu_mark_rebase(prefix, c->skip, skip, o.marks[i]);
+        out[n++].word = tsu_cell_bare(word);
+    }
+    if (run != NULL) *run = o.run;
     return n;
 }
 
@@ -168,85 +391,21 @@ tsu_content *tsu_leaf_build(tsu_kit *kit, const uint8_t *prefix, unsigned skip, 
 }
 
 /* --- entries --------------------------------------------------------------------------------- */
-bool tsu_leaf_runs_on(const tsu_content *c, unsigned at)
+tsu_leaf_outcome tsu_leaf_insert(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_leaf_place *at, uint64_t word)
 {
-    const uint8_t *index = tsu_leaf_index(c);
+    uint64_t     unused = 0;
+    unsigned     tail;
+    tsu_content *next;
 
-    if (c->used == 0) return false;
-    if (at > 0 && index[at - 1] == c->used - 1) return true;
-    return at < c->count && index[at] == c->used - 1;
-}
-
-tsu_leaf_outcome tsu_leaf_insert(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_leaf_place *at,
-                                 const tsu_key *key, tsu_text *text, uint64_t word)
-{
-    const uint8_t *from = tsu_leaf_index(c);
-    uint8_t       *index;
-    unsigned       tie = at->tie, put = at->at, rest = at->tie_end, dropped = 0;
-    unsigned       n = c->count, j, out;
-    uint64_t       gone;
-    tsu_content   *next;
-    tsu_seen       x;
-
-    if (tsu_key_seen(c, key, text, &x) != 0) return TSU_LEAF_FULL;      /* for such a key */
-    /* entries of the same mark that are closed are dropped: one may be this very key's, and those that cannot
-     * be compared would be in doubt for ever */
-    for (unsigned i = tie; i < rest; i++)
-        if (tsu_leaf_cell_dead(tsu_leaf_cell_load(&c->cells[from[i]]))) dropped++;
-    if (c->used >= c->cap || n - dropped >= TSU_LEAF_KEYS_MAX) return TSU_LEAF_FULL;
-    next = tsu_leaf_make(kit, n - dropped + 1, c->skip, dropped == 0 ? tsu_content_bytes(c) : 0);
-    if (next == NULL) return TSU_LEAF_NOMEM;
-    for (j = c->used; j < c->cap; j++) {
-        uint64_t unused = 0;
-
-        if (tsu_cas(&c->cells[j], &unused, word)) break;
-        if (unused & TSU_CELL_FROZEN) j = c->cap - 1u;
-    }
-    if (j == c->cap) {
-        tsu_content_drop(kit, next, false);
-        return TSU_LEAF_FULL;
-    }
+    if (!at->fits || at->end >= c->cap) return TSU_LEAF_FULL;
+    tail = at->end - c->used;
+    if (c->count + tail >= TSU_LEAF_KEYS_MAX) return TSU_LEAF_FULL;
+    if (!tsu_cas(&c->cells[at->end], &unused, word | tsu_leaf_tag(at->mark)))
+        return unused & TSU_CELL_FROZEN ? TSU_LEAF_FULL : TSU_LEAF_LOST;
     TSU_TREE_STEP(TSU_TREE_CLAIMED);
-    gone = tsu_content_head_copy(next, c);
-    if (dropped > 0) tsu_store_relaxed(&next->gone, gone > dropped ? gone - dropped : 0);
-    next->used = (uint8_t)(j + 1);
-    next->run = tsu_leaf_runs_on(c, put) ? (uint8_t)(c->run < 255 ? c->run + 1 : 255) : 0;
-    index = tsu_leaf_index(next);
-    if (dropped == 0) {
-        memcpy(next->marks, c->marks, put * sizeof(uint64_t));
-        next->marks[put] = x.mark;
-        memcpy(next->marks + put + 1, c->marks + put, (n - put) * sizeof(uint64_t));
-        memcpy(index, from, put);
-        index[put] = (uint8_t)j;
-        memcpy(index + put + 1, from + put, n - put);
-    } else {
-        unsigned gone = 0;
-
-        out = 0;
-        for (unsigned i = 0; i <= n; i++) {
-            if (i == put) {
-                next->marks[out] = x.mark;
-                index[out++] = (uint8_t)j;
-            }
-            if (i == n) break;
-            if (i >= tie && i < rest && gone < dropped
-                && tsu_leaf_cell_dead(tsu_leaf_cell_load(&c->cells[from[i]]))) {
-                gone++;       /* cells that died since are kept: the count is fixed */
-                continue;
-            }
-            next->marks[out] = c->marks[i];
-            index[out++] = from[i];
-        }
-        DCHECK(out == next->count);
-    }
-    if (tsu_node_swing(node, c, next)) {
-        tsu_leaf_gone_since(c, next, gone);
-        tsu_content_retire(kit, c, false);
-        return TSU_LEAF_DONE;
-    }
-    tsu_content_drop(kit, next, false);
-    (void)tsu_cas(&c->cells[j], &word, TSU_CELL_CLOSED);     /* or it is frozen and nobody looks at it */
-    return TSU_LEAF_LOST;
+    /* in vain if the next one finds no cell */
+    if (tail + 1 >= TAIL_LONG && at->end + 1 < c->cap) (void)tsu_leaf_fold(kit, node, c, false, &next);
+    return TSU_LEAF_DONE;
 }
 
 /* A count that is lost in a race makes the drop come later. */
@@ -256,7 +415,7 @@ bool tsu_leaf_gone(const tsu_tree_place *at)
     uint64_t     gone = tsu_load_relaxed(&c->gone) + 1;
 
     tsu_store_relaxed(&c->gone, gone);
-    return gone * GONE_SHARE >= c->count || tsu_node_content(at->node) != c;
+    return gone * GONE_SHARE >= tsu_leaf_total(c) || tsu_node_content(at->node) != c;
 }
 
 void tsu_leaf_gone_since(const tsu_content *c, tsu_content *next, uint64_t known)
@@ -273,39 +432,21 @@ void tsu_leaf_purge(tsu_kit *kit, const tsu_tree_place *at, const tsu_key *key, 
 
     *before = *left = 0;
     for (place = *at;; (void)tsu_tree_locate(kit->root, key, 0, false, &place)) {
-        tsu_content   *c = place.content, *next;
-        const uint8_t *index = tsu_leaf_index(c);
-        uint8_t       *to;
-        unsigned       n = c->count, i, out = 0, dead = 0;
-        uint64_t       gone = tsu_load_relaxed(&c->gone);
-        uint8_t        stays[256];
+        tsu_content *c = place.content, *next;
+        unsigned     total;
 
         if (tsu_node_content(place.node) != c) continue;
         if (c->flags & TSU_TREE_MERGING) return;
         if (cell < c->cells || cell >= c->cells + c->cap) return;      /* rewritten: it went with that */
-        if (memchr(index, (int)(cell - c->cells), n) == NULL) return;
-        for (i = 0; i < n; i++) {
-            stays[i] = !tsu_leaf_cell_dead(tsu_leaf_cell_load(&c->cells[index[i]]));
-            dead += !stays[i];
-        }
-        next = tsu_leaf_make(kit, n - dead, c->skip, 0);
-        if (next == NULL) return;           /* left for later: an insertion or rewrite drops them */
-        (void)tsu_content_head_copy(next, c);
-        tsu_store_relaxed(&next->gone, 0);
-        next->run = 0;
-        to = tsu_leaf_index(next);
-        for (i = 0; out < n - dead; i++) {
-            next->marks[out] = c->marks[i];
-            to[out] = index[i];
-            out += stays[i];
-        }
-        if (tsu_node_swing(place.node, c, next)) {
-            tsu_leaf_gone_since(c, next, gone);
-            tsu_content_retire(kit, c, false);
-            *before = n;
-            *left = n - dead;
+        if (cell < c->cells + c->used && memchr(tsu_leaf_index(c), (int)(cell - c->cells), c->count) == NULL) return;
+        total = tsu_leaf_total(c);
+        switch (tsu_leaf_fold(kit, place.node, c, true, &next)) {
+        case TSU_LEAF_DONE:
+            *before = total;
+            *left = next->count;
             return;
+        case TSU_LEAF_LOST: break;
+        default: return;           /* left for later: a rewrite drops them */
         }
-        tsu_content_drop(kit, next, false);
     }
 }

@@ -98,10 +98,12 @@ void tsu_kit_retire(tsu_kit *kit, void *memory, size_t bytes)
 /* --- making and dropping ---------------------------------------------------------------- */
 unsigned tsu_leaf_cap(unsigned n)
 {
-    unsigned want = n + (n < 16 ? 2 : n / 8);
+    unsigned want;
 
-    if (want <= 8) return 8;
-    want = (want + 15) & ~15u;
+    /* what a table of a few keys needs, without a second block */
+    if (n <= 4) return 12;
+    if (n < 32) return (n + 15) & ~7u;
+    want = (n + n / 8 + 15) & ~15u;
     if (want > TSU_LEAF_KEYS_MAX) want = TSU_LEAF_KEYS_MAX;
     return want < n ? n : want;
 }

@@ -20,13 +20,23 @@
  *
  * Entry 0 of an inner node stands for all keys below entry 1; its mark and key mean nothing.
  *
- * A cell is 0 (unused), then holds versions, then is CLOSED for ever; FROZEN stops all change. A
- * version in a cell that no content names is not in the tree. A cell whose version was taken out
- * elsewhere may hold an empty stamp for a moment; whoever meets it closes it. A closed entry counts as absent and
- * may stay: it goes with the next rewrite, with an insertion of its key, or with others when they are an eighth.
+ * A cell is 0 (unused), then holds versions of one key, then is CLOSED for ever; FROZEN stops all change. A cell whose
+ * version was taken out elsewhere may hold an empty stamp for a moment; whoever meets it closes it. A closed entry counts
+ * as absent and may stay: it goes with the next rewrite, with a fold after its key came again, or with others when they are a quarter.
+ *
+ * The tail of a leaf: the cells from `used` on, up to the first unused one. Their keys are in the tree though no content
+ * names them: a new key is put in by one CAS of the first unused cell, after a look at all cells of the tail before it.
+ * Bits 48-63 of a word in the tail are hashed from what the key's mark would be; a cell keeps them. Whoever has made the tail
+ * long folds it: swings to a content that names its cells too. Walks do that first, and go along contents alone; now and
+ * then a lookup does, so that a tree which grows no more is soon without tails.
+ *
+ * Cells are taken in order, and only while they are not frozen. So an insertion fails if any key came into the leaf after it
+ * was searched, or if its keys went to another block; prefix and fences do not change while a block is in use (who moves
+ * the fence down freezes the first unused cell before). A content that is out of date but has the same block serves as well.
  *
  * Life of a node
- *     rewrite  freeze all cells; CAS the content to a copy with a fresh block          bptree_leaf.c
+ *     fold     CAS the content to a copy that names the tail, in the same block        bptree_leaf.c
+ *     rewrite  freeze all cells; CAS the content to a copy with a fresh block          bptree_shape.c
  *     split    the same with half of the keys, the new right node linked behind; its
  *              separator is posted into the parent by whoever notices                  bptree_shape.c
  *     merge    (1) flag the parent with the right child's number: it does not change until the end
@@ -41,7 +51,7 @@
  * left neighbour. By a right link it may enter: what it finds there was true when it read the link.
  *
  * Invariants  T1  a leaf's keys lie between its fences, in order, each once.
- *             T2  a cell of a leaf goes unused -> version -> ... -> closed, and never back.
+ *             T2  a cell of a leaf goes unused -> version -> ... -> closed, and never back; no cell behind an unused one is used.
  *             T3  a node's lower bound never changes; only its fence moves.
  *             T4  a MERGING content is a node's last.
  * Ownership   a content owns its block, its fence bytes and (from entry 1) its keys; copies hand them on.
@@ -86,7 +96,7 @@ typedef struct tsu_content {
         uint8_t run;                  /* leaf: neighbouring inserts in a row */
         uint8_t merge;                /* inner: the child to be merged away; 0: none */
     };
-    uint8_t    used, cap;             /* leaf */
+    uint8_t    used, cap;             /* leaf: where its tail begins; cells */
     uint16_t   granules;
     tsu_tnode *right;
     uint64_t   fence_mark;
@@ -229,6 +239,15 @@ static inline tsu_key tsu_key_of(const tsu_root *root, uint64_t mark, uint64_t w
     k.exact = tsu_order_head_exact(k.bytes);
     return k;
 }
+/* The key of any version. */
+static inline tsu_key tsu_key_of_version(const tsu_root *root, uint64_t word)
+{
+    tsu_key k;
+
+    k.bytes = tsu_version_key(word, root->keypos, &k.len);
+    k.mark = tsu_order_head_both(k.bytes, &k.exact);
+    return k;
+}
 static inline tsu_key tsu_key_of_sep(uint64_t mark, const tsu_sep *sep)
 {
     tsu_key k = {.mark = mark, .exact = sep == NULL};
@@ -253,9 +272,38 @@ typedef struct tsu_leaf_place {
     unsigned  tie, tie_end;
     unsigned  at;              /* found: the entry; else where it would go */
     tsu_word *cell;            /* NULL: the key has no entry with a version */
+    uint64_t  aux;             /* of the cell's word, which keeps it */
+    /* not found */
+    uint64_t  mark;            /* as the content shows it */
+    bool      fits;            /* the key has the content's prefix */
+    /* by the search of the tail too */
+    unsigned  end;             /* the cell where that ended: the first unused one, if the key fits and was not found */
 } tsu_leaf_place;
+/* Among the entries. */
+void tsu_leaf_search_entries(const tsu_root *root, const tsu_content *c, const tsu_key *key, tsu_text *text,
+                             tsu_leaf_place *out);
+/* In the tail too. The key must have its bytes. */
 void tsu_leaf_search(const tsu_root *root, const tsu_content *c, const tsu_key *key, tsu_text *text,
                      tsu_leaf_place *out);
+
+/* --- tails --- */
+static inline uint64_t tsu_leaf_tag(uint64_t mark) { return mark * UINT64_C(0x9e3779b97f4a7c15) & TSU_CELL_AUX; }
+static inline bool tsu_leaf_cell_unused(uint64_t word) { return (word & ~TSU_CELL_FROZEN) == 0; }
+/* Has the leaf a tail? */
+static inline bool tsu_leaf_tailed(const tsu_content *c)
+{
+    return c->used < c->cap && !tsu_leaf_cell_unused(tsu_load_acquire(&c->cells[c->used]));
+}
+/* The cell where it ends. */
+static inline unsigned tsu_leaf_tail_end(const tsu_content *c)
+{
+    unsigned end = c->used;
+
+    while (end < c->cap && !tsu_leaf_cell_unused(tsu_load_acquire(&c->cells[end]))) end++;
+    return end;
+}
+/* Entries and tail: the keys of a leaf, closed ones included. */
+static inline unsigned tsu_leaf_total(const tsu_content *c) { return c->count + tsu_leaf_tail_end(c) - c->used; }
 
 /* --- coming down -------------------------------------------------------------------- */
 typedef struct tsu_tree_place {
@@ -332,10 +380,11 @@ void tsu_node_retire(tsu_kit *kit, tsu_tnode *node);
 /* --- leaves: bptree_leaf.c ------------------------------------------------------------------ */
 typedef struct tsu_leaf_entry { uint64_t mark, word; } tsu_leaf_entry;
 
-/* Stops all change in a block. */
+/* Stops all change in a block. The first unused cell is enough for those behind it. */
 void tsu_leaf_freeze(const tsu_content *c);
-/* The living entries of a frozen leaf, in order, with marks behind `skip` bytes of its prefix; returns how many. */
-unsigned tsu_leaf_gather(const tsu_content *c, unsigned skip, tsu_leaf_entry *out);
+/* The living keys of a frozen leaf, in order, with marks behind `skip` bytes of its prefix; returns how many. *run, if not NULL:
+ * what the leaf's run would be after a fold. */
+unsigned tsu_leaf_gather(const tsu_root *root, const tsu_content *c, unsigned skip, tsu_leaf_entry *out, uint8_t *run);
 /* A leaf with these entries in a fresh block of at least `cap` cells; their marks are behind `skip` bytes of the prefix. It
  * may get a longer one, but not so that the key `also` does not fit (NULL: any). NULL: no memory. `bytes`: as above. */
 tsu_content *tsu_leaf_build(tsu_kit *kit, const uint8_t *prefix, unsigned skip, const tsu_leaf_entry *entries, unsigned n,
@@ -345,21 +394,28 @@ uint64_t tsu_leaf_cell_load(tsu_word *cell);
 /* For ever without a version? */
 static inline bool tsu_leaf_cell_dead(uint64_t word) { return !tsu_cell_holds_version(word); }
 
-/* Is the entry next to position `at` the one that was put in last? Then inserts come in order. */
-bool tsu_leaf_runs_on(const tsu_content *c, unsigned at);
-
 typedef enum tsu_leaf_outcome {
     TSU_LEAF_DONE,
     TSU_LEAF_LOST,          /* another thread was faster: look again */
     TSU_LEAF_FULL,          /* has to be rewritten first */
     TSU_LEAF_NOMEM
 } tsu_leaf_outcome;
-/* Puts a version under a key that `at` says is absent from content c of the node. FULL too if the key does not have c's prefix. */
-tsu_leaf_outcome tsu_leaf_insert(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_leaf_place *at,
-                                 const tsu_key *key, tsu_text *text, uint64_t word);
+/* Puts a version under a key that `at` says is absent from content c of the node; LOST if any key came into the leaf since. FULL
+ * too if the key does not have c's prefix. */
+tsu_leaf_outcome tsu_leaf_insert(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const tsu_leaf_place *at, uint64_t word);
+/* Replaces content c of the node, not MERGING, by *next, which has c's tail among its entries; `all`: and has no closed ones. DONE, LOST
+ * or NOMEM. */
+tsu_leaf_outcome tsu_leaf_fold(tsu_kit *kit, tsu_tnode *node, tsu_content *c, bool all, tsu_content **next);
+/* The same for who only reads: the new content, or NULL. */
+tsu_content *tsu_leaf_tidy(tsu_thread *self, tsu_root *root, tsu_tnode *node, tsu_content *c);
+/* For a walk: a content with all keys that c has now and no tail, folded or, if that fails, in the view alone. */
+typedef struct tsu_leaf_view { uint64_t words[(sizeof(tsu_content) + 256 * 9 + TSU_TEXT_MAX + 8) / 8]; } tsu_leaf_view;
+tsu_content *tsu_leaf_straight(tsu_thread *self, tsu_root *root, tsu_tnode *node, tsu_content *c, tsu_leaf_view *view);
+/* How many inserts in a row were neighbours, when the last n went in at entry `at` one beside the other. */
+uint8_t tsu_leaf_run(const tsu_content *c, unsigned at, unsigned n);
 /* Counts one more closed entry in the leaf. True: it is time to drop them. */
 bool tsu_leaf_gone(const tsu_tree_place *at);
-/* Drops the closed entries of the leaf with the cell's entry, if that is still there; `at`: where it was. *left: keys that remain,
+/* Drops the closed entries of the leaf with the cell, if its key is still there; `at`: where it was. *left: keys that remain,
  * of *before; both 0 if nothing was dropped. */
 void tsu_leaf_purge(tsu_kit *kit, const tsu_tree_place *at, const tsu_key *key, tsu_word *cell, unsigned *before,
                     unsigned *left);

@@ -83,11 +83,11 @@ static unsigned entries_below(const tsu_root *root, const tsu_leaf_entry *entrie
 }
 
 static tsu_status leaf_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, unsigned skip, const tsu_leaf_entry *entries,
-                             unsigned n, const tsu_key *key, const tsu_seen *x)
+                             unsigned n, uint8_t run, const tsu_key *key, const tsu_seen *x)
 {
     const uint8_t   *prefix = tsu_content_prefix(c);
     unsigned         at = entries_below(kit->root, entries, n, key, x);
-    bool             in_order = c->run >= TSU_RUN_MIN || (at == n && c->right == NULL);
+    bool             in_order = run >= TSU_RUN_MIN || (at == n && c->right == NULL);
     unsigned         m = in_order ? at : n / 2;
     bool             goes_left = m < n && at <= m;
     tsu_key          sep = m == n ? *key : tsu_key_of(kit->root, tsu_mark_rebase(prefix, skip, 0, entries[m].mark),
@@ -102,7 +102,7 @@ static tsu_status leaf_split(tsu_kit *kit, tsu_tnode *node, tsu_content *c, unsi
         tsu_content_drop(kit, left, true);
         return TSU_NOMEM;
     }
-    left->run = right->run = c->run;
+    left->run = right->run = run;
     return tsu_tree_swing_parts(kit, node, c, (tsu_content *[]){left, right}, (tsu_key[]){sep, sep}, 2) == TSU_LEAF_NOMEM
            ? TSU_NOMEM : TSU_OK;
 }
@@ -114,7 +114,8 @@ tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const t
     tsu_key        like_none = {.exact = true};
     tsu_text       text = {.len = 0};
     tsu_seen       x = {key->mark, key->exact};
-    unsigned       n = c->count, skip, more = key->exact && c->skip == 0 ? 0 : TSU_TEXT_MAX;
+    unsigned       n = c->count + c->cap - c->used, skip, more = key->exact && c->skip == 0 ? 0 : TSU_TEXT_MAX;
+    uint8_t        run;
 
     if (c->flags & TSU_TREE_MERGING) return help(kit, key, 0);
     /* The leaf that takes a MERGING neighbour in is not rewritten before it has: the merger who freezes its cells and the
@@ -138,13 +139,13 @@ tsu_status tsu_tree_renew(tsu_kit *kit, tsu_tnode *node, tsu_content *c, const t
         x.mark = tsu_text_mark(text.bytes, skip);
         x.exact = text.whole && text.len <= skip + 8u;
     }
-    n = tsu_leaf_gather(c, skip, entries);
-    if (n > SPLIT_ABOVE) return leaf_split(kit, node, c, skip, entries, n, key, &x);
+    n = tsu_leaf_gather(kit->root, c, skip, entries, &run);
+    if (n > SPLIT_ABOVE) return leaf_split(kit, node, c, skip, entries, n, run, key, &x);
     /* While keys that do not fit shorten the prefix nobody makes it longer: or two of them could go on for ever. */
     next = tsu_leaf_build(kit, tsu_content_prefix(c), skip, entries, n, tsu_leaf_cap(n), skip < c->skip ? &like_none : key,
-                          n == c->count ? tsu_content_bytes(c) : 0);
+                          n >= c->count ? tsu_content_bytes(c) : 0);
     if (next == NULL) return TSU_NOMEM;
-    next->run = c->run;
+    next->run = run;
     next->right = c->right;
     next->fence_mark = c->fence_mark;
     next->fence = c->fence;
@@ -345,9 +346,9 @@ static unsigned prefixes_common(const tsu_content *x, const tsu_content *r)
 static __attribute__((noinline)) tsu_content *leaf_union(tsu_kit *kit, const tsu_content *x, const tsu_content *r)
 {
     tsu_leaf_entry entries[512];
-    unsigned       skip = prefixes_common(x, r), n = tsu_leaf_gather(x, skip, entries);
+    unsigned       skip = prefixes_common(x, r), n = tsu_leaf_gather(kit->root, x, skip, entries, NULL);
 
-    n += tsu_leaf_gather(r, skip, entries + n);
+    n += tsu_leaf_gather(kit->root, r, skip, entries + n, NULL);
     return tsu_leaf_build(kit, tsu_content_prefix(x), skip, entries, n, tsu_leaf_cap(n), NULL, 0);
 }
 
@@ -434,7 +435,7 @@ static tsu_status collapse_finish(tsu_kit *kit, tsu_tnode *node, tsu_content *pc
     if (s != TSU_OK) return s;
     if (tsu_node_content(node) != pc) return TSU_OK;
     if (c->level == 0) {
-        unsigned n = tsu_leaf_gather(c, c->skip, entries);
+        unsigned n = tsu_leaf_gather(kit->root, c, c->skip, entries, NULL);
 
         copy = tsu_leaf_build(kit, tsu_content_prefix(c), c->skip, entries, n, tsu_leaf_cap(n), NULL, 0);
         if (copy != NULL) {
@@ -533,13 +534,16 @@ static tsu_status help(tsu_kit *kit, const tsu_key *key, unsigned level)
 }
 
 /* --- shrinking ------------------------------------------------------------------------------ */
+/* Children or keys, those of a tail included. */
+static unsigned keys_in(const tsu_content *c) { return c->level == 0 ? tsu_leaf_total(c) : c->count; }
+
 static bool fit_together(const tsu_content *a, const tsu_content *b)
 {
     unsigned max = a->level == 0 ? TSU_LEAF_KEYS_MAX : TSU_INNER_KEYS_MAX;
-    unsigned sum = (unsigned)a->count + b->count;
+    unsigned of_a = keys_in(a), of_b = keys_in(b), sum = of_a + of_b;
 
     /* with room left, or the next insert would split again; but a node with nothing in it always goes */
-    if (a->count <= 1 || b->count <= 1) return sum <= max + 1;
+    if (of_a <= 1 || of_b <= 1) return sum <= max + 1;
     return sum <= max - max / 4;
 }
 
@@ -548,7 +552,7 @@ static bool merge_pair(tsu_kit *kit, tsu_tnode *node, tsu_content *pc, unsigned 
 {
     tsu_tnode   *left = tsu_inner_children(pc)[i - 1], *right = tsu_inner_children(pc)[i];
     tsu_content *lc = tsu_node_content(left), *rc = tsu_node_content(right), *flagged;
-    unsigned     sum = (unsigned)lc->count + rc->count;
+    unsigned     sum = keys_in(lc) + keys_in(rc);
 
     if ((lc->flags | rc->flags) & TSU_TREE_MERGING) return false;
     if (lc->right != right || !fit_together(lc, rc)) return false;
@@ -576,9 +580,10 @@ static bool merge_pair(tsu_kit *kit, tsu_tnode *node, tsu_content *pc, unsigned 
 static void collapse(tsu_kit *kit, tsu_content *pc)
 {
     tsu_content *c = tsu_node_content(tsu_inner_children(pc)[0]), *flagged;
+    size_t       copied = tsu_content_bytes(c) + (c->level == 0 ? tsu_leaf_bytes(keys_in(c)) - tsu_leaf_bytes(c->count) : 0);
 
-    if (!tsu_kit_reserve(kit, tsu_content_bytes(c)) || !tsu_kit_reserve(kit, tsu_content_bytes(c))
-        || (c->level == 0 && !tsu_kit_reserve(kit, tsu_leaf_cap(c->count) * sizeof(tsu_word)))) return;
+    if (!tsu_kit_reserve(kit, tsu_content_bytes(c)) || !tsu_kit_reserve(kit, copied)
+        || (c->level == 0 && !tsu_kit_reserve(kit, tsu_leaf_cap(keys_in(c)) * sizeof(tsu_word)))) return;
     flagged = tsu_content_twin(kit, pc);
     if (flagged == NULL) return;
     flagged->merge = TSU_TREE_COLLAPSE;

@@ -261,7 +261,110 @@ TEST(keys_that_begin_alike_keep_that_once_and_others_come_in_between_all_the_sam
     tool_destroy(self, root);
 }
 
+/* --- tails ---------------------------------------------------------------------------------- */
+typedef struct coming {
+    tsu_thread *self;
+    tsu_root   *root;
+    uint32_t    next;          /* the id that has to be shown next */
+    int         step;
+    bool        wrong;
+} coming;
+
+/* Each key that is shown and comes from the test puts in its neighbour, which has to be shown next. */
+static bool coming_visit(void *arg, uint64_t word)
+{
+    coming  *c = arg;
+    uint32_t id = (uint32_t)tool_value(word);
+    int64_t  had = -1;
+
+    if (id != c->next) c->wrong = true;
+    if (id % 2 == 0) EXPECT_EQ(tool_put(c->self, c->root, TOOL_INTS, id + (uint32_t)c->step, 0, id + (uint32_t)c->step, false, &had), TSU_OK);
+    c->next = id + (uint32_t)c->step;
+    return !c->wrong;
+}
+
+TEST(a_walk_shows_what_came_into_its_leaf_while_it_looked_at_the_key_before)
+{
+    tsu_thread *self = threads_setup();
+    int64_t     had = -1;
+
+    for (int backward = 0; backward < 2; backward++) {
+        tsu_root *root = tool_make(self);
+        coming    c = {.self = self, .root = root, .next = backward ? 1000 : 2, .step = backward ? -1 : 1};
+        bool      done;
+
+        tsu_pin(self);
+        for (uint32_t i = 0; i < 500; i++) {
+            uint32_t id = 2 + i * 7 % 500 * 2;
+
+            EXPECT_EQ(tool_put(self, root, TOOL_INTS, id, 0, id, false, &had), TSU_OK);
+        }
+        tsu_kind_tree.walk(self, root, NULL, backward ? TSU_BACKWARD : TSU_FORWARD, SIZE_MAX, coming_visit, &c, &done);
+        EXPECT(done);
+        EXPECT(!c.wrong);
+        EXPECT_EQ(c.next, backward ? 0 : 1002);
+        tool_expect_sound(self, root);
+        tsu_unpin(self);
+        tool_destroy(self, root);
+    }
+}
+
+TEST(a_key_that_goes_and_comes_again_and_again_is_there_once)
+{
+    static model m;
+    uint64_t     rng = tsu_test_seed();
+    tsu_thread  *self = threads_setup();
+    tsu_root    *root = tool_make(self);
+    int64_t      had = -1;
+
+    model_init(&m, 60);
+    for (uint32_t i = 0; i < 3000; i++) {
+        uint32_t id = i < 60 ? i : (uint32_t)tsu_rand_below(&rng, 5) * 10;
+
+        tsu_pin(self);
+        if (m.value[id] >= 0) EXPECT_EQ(tool_remove(self, root, TOOL_MIXED, id, 0, &had), TSU_OK);
+        else EXPECT_EQ(tool_put(self, root, TOOL_MIXED, id, 0, i, true, &had), TSU_OK);
+        EXPECT_EQ(had, m.value[id]);
+        m.value[id] = m.value[id] >= 0 ? -1 : (int64_t)i;
+        tool_expect_sound(self, root);
+        if (i % 16 == 0) expect_walk(self, root, &m, TOOL_MIXED, -1, i % 32 == 0, &rng);
+        tsu_unpin(self);
+        tsu_ebr_relax(self);
+    }
+    tool_destroy(self, root);
+}
+
 #ifdef TSU_DEBUG
+TEST(walks_need_no_memory)
+{
+    static model m;
+    uint64_t     rng = tsu_test_seed();
+    tsu_thread  *self = threads_setup();
+    int64_t      had = -1;
+
+    for (int style = 0; style < TOOL_STYLES; style++) {
+        tsu_root *root = tool_make(self);
+
+        model_init(&m, 2000);
+        for (uint32_t i = 0; i < 700; i++) {
+            uint32_t id = (uint32_t)tsu_rand_below(&rng, 2000);
+
+            tsu_pin(self);
+            EXPECT_EQ(tool_put(self, root, (tool_style)style, id, 0, i, false, &had), TSU_OK);
+            m.value[id] = i;
+            if (i < 20 || i % 100 == 99) {
+                tsu_tree_fail_after = 0;
+                expect_walk(self, root, &m, (tool_style)style, -1, false, &rng);
+                expect_walk(self, root, &m, (tool_style)style, 2000, true, &rng);
+                expect_walk(self, root, &m, (tool_style)style, id, i % 2, &rng);
+                tsu_tree_fail_after = -1;
+            }
+            tsu_unpin(self);
+        }
+        tool_destroy(self, root);
+    }
+}
+
 /* --- memory that runs out ---------------------------------------------------------------- */
 static bool oom_run(tsu_thread *self, long n, uint64_t seed)
 {
@@ -390,6 +493,61 @@ TEST(a_writer_stopped_anywhere_blocks_no_reader_and_no_writer)
             tsu_unpin(self);
             tool_destroy(self, root);
         }
+    }
+}
+
+static void put_one(void *arg)
+{
+    stop_job   *job = arg;
+    tsu_thread *self = tsu_thread_self();
+    int64_t     had = -1;
+
+    stoppable = true;
+    tsu_pin(self);
+    (void)tool_put(self, job->root, job->style, 5, 0, 5, false, &had);
+    tsu_unpin(self);
+}
+
+TEST(a_key_is_in_the_tree_as_soon_as_it_has_a_cell)
+{
+    static model m;
+    uint64_t     rng = tsu_test_seed();
+    tsu_thread  *self = threads_setup();
+    int64_t      had = -1;
+
+    for (uint32_t there = 0; there < 60; there++) {
+        tsu_root      *root = tool_make(self);
+        stop_job       job = {.root = root, .style = TOOL_INTS};
+        tsu_env_thread thread;
+
+        model_init(&m, 1000);
+        tsu_pin(self);
+        for (uint32_t i = 0; i < there; i++) {
+            uint32_t id = i * 7 % 60 * 10;
+
+            EXPECT_EQ(tool_put(self, root, TOOL_INTS, id, 0, i, false, &had), TSU_OK);
+            m.value[id] = i;
+        }
+        tsu_unpin(self);
+        stop_begin(&thread, TSU_TREE_CLAIMED, 0, false, put_one, &job);
+        stop_wait(&job.ended);
+        m.value[5] = 5;
+        tsu_pin(self);
+        EXPECT_EQ(tool_find(self, root, TOOL_INTS, 5, 0), 5);
+        expect_walk(self, root, &m, TOOL_INTS, -1, false, &rng);
+        EXPECT_EQ(tool_put(self, root, TOOL_INTS, 5, 0, 6, true, &had), TSU_OK);
+        EXPECT_EQ(had, 5);
+        EXPECT_EQ(tool_remove(self, root, TOOL_INTS, 5, 0, &had), TSU_OK);
+        EXPECT_EQ(had, 5);
+        m.value[5] = -1;
+        tsu_unpin(self);
+        stop_end(&thread);
+        tsu_pin(self);
+        EXPECT_EQ(tool_find(self, root, TOOL_INTS, 5, 0), -1);
+        expect_walk(self, root, &m, TOOL_INTS, -1, false, &rng);
+        tool_expect_sound(self, root);
+        tsu_unpin(self);
+        tool_destroy(self, root);
     }
 }
 
