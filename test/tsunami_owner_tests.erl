@@ -319,6 +319,21 @@ owners_killed_in_the_middle_of_their_work_leave_no_half_of_it_test_() ->
               end || Kind <- [set, ordered_set], _ <- lists:seq(1, 12)]
      end}.
 
+who_hears_of_a_death_finds_the_fixations_gone_test() ->
+    T = ?M:new(t, [public]),
+    Before = process_flag(scheduler, 1),
+    Fixer = fun() ->
+                    ?M:insert(T, [{I} || I <- lists:seq(1, 2000)]),
+                    ?M:safe_fixtable(T, true),
+                    [?M:delete(T, I) || I <- lists:seq(1, 2000)]
+            end,
+    [begin
+         {Pid, Monitor} = spawn_opt(Fixer, [link, monitor, {scheduler, erlang:system_info(schedulers_online)}]),
+         receive {'DOWN', Monitor, process, Pid, normal} -> ok end,
+         ?assertEqual(false, ?M:info(T, element(1 + Round rem 2, {fixed, safe_fixed})))
+     end || Round <- lists:seq(1, 200)],
+    process_flag(scheduler, Before).
+
 work(T, List) ->
     ?M:insert(T, List),
     ?M:tab2list(T),

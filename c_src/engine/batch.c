@@ -481,17 +481,24 @@ static bool filled_destroy(tsu_thread *self, tsu_batch *b, size_t *budget)
     return b->count == taken && (taken == 0 || b->commit->count == 0);
 }
 
-bool tsu_batch_finish(tsu_thread *self, tsu_batch *b, size_t budget)
+bool tsu_batch_cancel(tsu_batch *b)
 {
     if (b->phase == TSU_BATCH_RESERVING) b->phase = TSU_BATCH_INSTALLING;
     if (b->phase == TSU_BATCH_INSTALLING) {
         if (tsu_commit_abort(&b->commit->commit)) {
             undo_begin(b, TSU_GONE);
-        } else {
+        } else {            /* somebody has helped it to its end */
             b->phase = TSU_BATCH_SETTLING;
+            b->outcome = TSU_OK;
             b->cursor = b->first = 0;
         }
     }
+    return b->phase <= TSU_BATCH_FILLING || (b->phase >= TSU_BATCH_UNDOING && b->outcome != TSU_OK);
+}
+
+bool tsu_batch_finish(tsu_thread *self, tsu_batch *b, size_t budget)
+{
+    (void)tsu_batch_cancel(b);
     if (b->phase <= TSU_BATCH_FILLING) {
         if (!filled_destroy(self, b, &budget)) return false;
         b->phase = TSU_BATCH_OVER;

@@ -137,6 +137,9 @@ tsu_status tsu_batch_add(tsu_thread *self, tsu_batch *batch, const uint8_t *obje
 /* Goes on for about `budget` steps. TSU_AGAIN: call again (unpin in between). TSU_OK: all are in. TSU_EXISTS: new_only and a
  * key was there. After anything but AGAIN the batch is over. */
 tsu_status tsu_batch_run(tsu_thread *self, tsu_batch *batch, size_t budget);
+/* True: from now on nothing of the batch shows, nor ever will, and it is to be destroyed. False: it has been committed, and is to be
+ * run to its end. Pinned. */
+bool tsu_batch_cancel(tsu_batch *batch);
 /* Any time, also half way: nothing of an unfinished batch remains visible. Accepts NULL. The table may be gone. */
 void tsu_batch_destroy(tsu_thread *self, tsu_batch *batch);
 

@@ -373,6 +373,43 @@ TEST(a_batch_given_up_after_any_step_is_all_in_or_not_at_all)
     expect_ground(self, before);
 }
 
+TEST(a_batch_cancelled_after_any_step_says_whether_it_is_in)
+{
+    tsu_thread *self = setup();
+    ground      before = ground_now(self);
+    int         type, steps, size;
+
+    for (type = 0; type < 4; type++)
+        for (size = 3; size <= 300; size += 297)
+            for (steps = 0;; steps += size > 10 ? 37 : 1) {
+                tsu_table *t;
+                tsu_batch *b;
+                tsu_status s = TSU_AGAIN;
+                bool       cancelled;
+                int        i;
+
+                pin(self);
+                REQUIRE(tsu_table_create(self, (tsu_table_type)type, 1, &t) == TSU_OK);
+                b = batch_of(self, t, false, 0, size, 5);
+                for (i = 0; i < steps && s == TSU_AGAIN; i++) s = tsu_batch_run(self, b, 1);
+                cancelled = tsu_batch_cancel(b);
+                EXPECT(s == TSU_AGAIN || !cancelled);
+                EXPECT_EQ(tsu_batch_cancel(b), cancelled);
+                EXPECT_EQ(tsu_table_count(t), cancelled ? 0u : (uint64_t)size);
+                if (!cancelled)
+                    while (s == TSU_AGAIN) s = tsu_batch_run(self, b, 1);
+                EXPECT(cancelled || s == TSU_OK);
+                tsu_unpin(self);
+                tsu_batch_destroy(self, b);
+                tsu_engine_sync(self);
+                EXPECT_EQ(tsu_table_count(t), cancelled ? 0u : (uint64_t)size);
+                expect_exact(self, t);
+                tsu_table_destroy(self, t);
+                if (!cancelled) break;
+            }
+    expect_ground(self, before);
+}
+
 TEST(a_table_destroyed_under_a_batch_and_the_batch_given_up_leak_nothing)
 {
     tsu_thread *self = setup();

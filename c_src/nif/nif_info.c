@@ -51,7 +51,7 @@ static ERL_NIF_TERM safe_fixed_item(tsu_call *c, bool monotonic)
     int64_t      at, system;
     ERL_NIF_TERM time, list;
 
-    if (!tsu_registry_fixations(c->env, c->live, &at, &system, &list)) return tsu_atom_false;
+    if (!tsu_registry_fixations(c->env, c->self, c->live, &at, &system, &list)) return tsu_atom_false;
     if (monotonic) {
         time = enif_make_int64(c->env, at);              /* nanoseconds: native time on all systems we run on */
     } else {
@@ -114,7 +114,7 @@ static bool item(tsu_call *c, ERL_NIF_TERM name, ERL_NIF_TERM *out)
     else if (name == tsu_atom_read_concurrency) *out = tsu_reply_bool(live->read_concurrency);
     else if (name == tsu_atom_write_concurrency) *out = write_concurrency_item(c);
     else if (name == tsu_atom_decentralized_counters) *out = tsu_reply_bool(live->decentralized_counters);
-    else if (name == tsu_atom_fixed) *out = tsu_reply_bool(tsu_load_acquire(&live->fixed) != 0);
+    else if (name == tsu_atom_fixed) *out = tsu_reply_bool(tsu_registry_fixed(env, c->self, c->live));
     else if (name == tsu_atom_safe_fixed) *out = safe_fixed_item(c, false);
     else if (name == tsu_atom_safe_fixed_monotonic_time) *out = safe_fixed_item(c, true);
     else if (name == tsu_atom_stats) *out = stats_item(c);

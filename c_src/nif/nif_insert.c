@@ -1,8 +1,9 @@
 /* nif_insert.c: one object, or a list of them as one.
  *
  * A list is read into a batch, object by object, and the batch is run: nothing shows before its last step. Both are cut into
- * slices; short lists end within the first, and then no resource is made. The table is held by its handle, so
- * that a rename in between does not matter; if it is deleted in between, or its owner dies, the insertion fails.
+ * slices; short lists end within the first, and then no resource is made. The table is held by its handle. If it is deleted
+ * in between, or its owner dies, or it was called by its name and has another one now, the insertion fails: what is done
+ * after the rename must not be undone by it.
  */
 #include "nif/args.h"
 #include "nif/functions.h"
@@ -102,6 +103,9 @@ static tsu_status slices_run(ErlNifEnv *env, tsu_thread *self, tsu_slices *state
         if (live == NULL ||
             (caller.pid != tsu_load_acquire(&live->owner) && !tsu_live_usable(env, live))) {
             s = TSU_GONE;
+        } else if (state->name != 0 && state->name != tsu_load_acquire(&live->name) &&
+                   tsu_batch_cancel(state->batch)) {
+            s = TSU_GONE;
         } else if (state->adding) {
             s = batch_read(env, self, state, live->keypos, slice, list);
             if (s == TSU_OK) {
@@ -161,10 +165,10 @@ static ERL_NIF_TERM insert_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
     return slices_answer(env, state, &slice, s, list, argv[0]);
 }
 
-static ERL_NIF_TERM insert_list(ErlNifEnv *env, tsu_call *c, ERL_NIF_TERM list, bool new_only)
+static ERL_NIF_TERM insert_list(ErlNifEnv *env, tsu_call *c, ERL_NIF_TERM table, ERL_NIF_TERM list, bool new_only)
 {
     tsu_slice   slice = tsu_slice_begin();
-    tsu_slices  state = { .new_only = new_only, .adding = true };
+    tsu_slices  state = { .name = tsu_nif_is_atom(table) ? table : 0, .new_only = new_only, .adding = true };
     tsu_thread *self = c->self;
     tsu_status  s = tsu_batch_create(self, c->table, new_only, &state.batch);
 
@@ -185,7 +189,7 @@ static ERL_NIF_TERM insert(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], 
 
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
     if (enif_get_list_cell(env, argv[1], &head, &tail)) {
-        if (!enif_is_empty_list(env, tail)) return insert_list(env, &c, argv[1], new_only);
+        if (!enif_is_empty_list(env, tail)) return insert_list(env, &c, argv[0], argv[1], new_only);
         one = head;
     } else if (enif_is_empty_list(env, argv[1])) {
         tsu_call_end(&c);

@@ -5,6 +5,8 @@
 #include "nif/slice.h"
 #include "nif/undertaker.h"
 
+#define FREED_MAX 16u       /* pieces, while waiting for the epoch */
+
 static void live_discard(tsu_thread *self, tsu_live *live)
 {
     if (live->table != NULL) tsu_table_destroy(self, live->table);
@@ -107,11 +109,27 @@ TSU_NIF(tsu_nif_delete_table)
     return mine ? with_anchor(env, anchor, tsu_atom_true) : tsu_reply_badarg(env, tsu_atom_id);
 }
 
+/* argv: an epoch, and the answer of a rename that was done in it. The answer is given when every call that had found the
+ * table by its old name is over (E1): none of them may come after what the caller does next. */
+static ERL_NIF_TERM rename_wait(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    tsu_thread *self = tsu_thread_self();
+    ErlNifUInt64 epoch;
+
+    if (!enif_get_uint64(env, argv[0], &epoch)) return enif_make_badarg(env);
+    if (self == NULL) return argv[1];
+    for (int i = 0; i < 2 && tsu_load_acquire(&tsu_ebr_epoch) < epoch + 2; i++)
+        (void)tsu_ebr_collect(self, FREED_MAX);
+    if (tsu_load_acquire(&tsu_ebr_epoch) >= epoch + 2) return argv[1];
+    (void)enif_consume_timeslice(env, 100);
+    return enif_schedule_nif(env, "rename", 0, rename_wait, argc, argv);
+}
+
 TSU_NIF(tsu_nif_rename)
 {
     tsu_call     c;
     tsu_status   s = TSU_BADARG;
-    ERL_NIF_TERM anchor;
+    ERL_NIF_TERM anchor, wait[2];
     bool         named;
 
     (void)argc;
@@ -122,7 +140,11 @@ TSU_NIF(tsu_nif_rename)
     tsu_call_end(&c);
     if (s == TSU_EXISTS) s = TSU_BADARG;                /* as ets: no cause */
     if (s != TSU_OK) return tsu_reply_status(env, s);
-    return with_anchor(env, anchor, named ? argv[1] : argv[0]);
+    if (!named) return argv[0];
+    tsu_fence_seq();            /* the new name before the epoch */
+    wait[0] = enif_make_uint64(env, tsu_load_acquire(&tsu_ebr_epoch));
+    wait[1] = with_anchor(env, anchor, argv[1]);
+    return rename_wait(env, 2, wait);
 }
 
 TSU_NIF(tsu_nif_whereis)

@@ -384,14 +384,37 @@ void tsu_process_unfix_all_locked(tsu_live *live)
     while (live->fixations != NULL) fixation_drop_locked(NULL, live->fixations);
 }
 
-bool tsu_registry_fixations(ErlNifEnv *env, tsu_live *live, int64_t *monotonic, int64_t *system,
+/* Whoever has heard of a process's end finds its fixations gone, though its monitor may not have fired yet. */
+static bool fixed_locked(ErlNifEnv *env, tsu_thread *self, tsu_live *live)
+{
+    tsu_fixation *f, *next;
+
+    for (f = live->fixations; f != NULL; f = next) {
+        next = f->live_next;
+        if (!enif_is_process_alive(env, &f->process->pid)) fixation_drop_locked(self, f);
+    }
+    return live->fixations != NULL;
+}
+
+bool tsu_registry_fixed(ErlNifEnv *env, tsu_thread *self, tsu_live *live)
+{
+    bool fixed;
+
+    if (tsu_load_acquire(&live->fixed) == 0) return false;
+    tsu_env_mutex_lock(&tsu_registry_mutex);
+    fixed = fixed_locked(env, self, live);
+    tsu_env_mutex_unlock(&tsu_registry_mutex);
+    return fixed;
+}
+
+bool tsu_registry_fixations(ErlNifEnv *env, tsu_thread *self, tsu_live *live, int64_t *monotonic, int64_t *system,
                             ERL_NIF_TERM *list)
 {
     tsu_fixation *f;
     bool          fixed;
 
     tsu_env_mutex_lock(&tsu_registry_mutex);
-    fixed = live->fixations != NULL;
+    fixed = fixed_locked(env, self, live);
     *monotonic = live->fixed_monotonic;
     *system = live->fixed_system;
     *list = tsu_nil;

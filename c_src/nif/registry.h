@@ -168,9 +168,11 @@ tsu_status tsu_registry_heir(ErlNifEnv *env, tsu_live *live, const ErlNifPid *he
 
 tsu_status tsu_registry_fix(ErlNifEnv *env, tsu_thread *self, tsu_live *live, const ErlNifPid *pid);
 void tsu_registry_unfix(tsu_thread *self, tsu_live *live, const ErlNifPid *pid);
+/* Whether a process that is alive has fixed the table. Pinned. */
+bool tsu_registry_fixed(ErlNifEnv *env, tsu_thread *self, tsu_live *live);
 /* False: not fixed. Else the times of the first fixation (native monotonic, nanoseconds of system time) and
- * [{Pid, Count}]. */
-bool tsu_registry_fixations(ErlNifEnv *env, tsu_live *live, int64_t *monotonic, int64_t *system,
+ * [{Pid, Count}]. Pinned. */
+bool tsu_registry_fixations(ErlNifEnv *env, tsu_thread *self, tsu_live *live, int64_t *monotonic, int64_t *system,
                             ERL_NIF_TERM *list);
 
 /* --- the resource types' own -------------------------------------------------------------- */

@@ -29,6 +29,7 @@ void tsu_slice_end(ErlNifEnv *env, const tsu_slice *slice);
 typedef struct tsu_slices {
     tsu_handle *handle;        /* kept */
     tsu_batch  *batch;         /* ours; NULL: over */
+    uint64_t    name;          /* that the table was called by; 0: its tid */
     bool        new_only;
     bool        adding;        /* objects are still being read */
 } tsu_slices;
