@@ -99,6 +99,33 @@ write(T, I, Parent) ->
     after 1 -> write(T, I + 1, Parent)
     end.
 
+%% A lookup that has to begin anew may find so few objects that they have no group: those too are shown to the last.
+a_lookup_beside_a_key_that_shrinks_and_grows_answers_all_that_it_has_test_() ->
+    each_bag(fun(Kind) ->
+                     T = ?M:new(t, [Kind, public]),
+                     Heavy = lists:seq(1000, 1400),
+                     Object = fun(I) -> {k, I, Heavy} end,
+                     Few = [Object(I) || I <- lists:seq(1, 250)],
+                     Many = [Object(I) || I <- lists:seq(251, 1500)],
+                     Writer = spawn_link(fun() -> shrink_and_grow(T, Few, Many) end),
+                     [begin
+                          Seen = ?M:lookup(T, k),
+                          ?assertEqual(lists:seq(1, length(Seen)), [I || {k, I, _} <- Seen])
+                      end || _ <- lists:seq(1, 200)],
+                     unlink(Writer),
+                     exit(Writer, kill),
+                     tsunami_test:settle(),
+                     ?M:delete(T)
+             end).
+
+shrink_and_grow(T, Few, Many) ->
+    ?M:delete(T, k),
+    [?M:insert(T, Object) || Object <- Few],
+    timer:sleep(1),
+    ?M:insert(T, Many),
+    timer:sleep(1),
+    shrink_and_grow(T, Few, Many).
+
 readers_of_a_long_list_under_one_key_see_all_or_nothing_test_() ->
     each_bag(fun(Kind) ->
                      T = ?M:new(t, [Kind, public]),

@@ -46,8 +46,8 @@ typedef bool (*tsu_object_fn)(void *ctx, const uint8_t *object);
 void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn,
                 void *ctx);
 /* The same in parts, with unpinning in between. Begins with {0}; fn stops a part by false, and what it was shown last counts as
- * shown. OK: all objects have been shown, which the key had at one moment. AGAIN: call again. GONE: the key has changed
- * since the first part, and what was shown is of no use: begin anew. */
+ * shown; few objects are shown at once, whatever it says. OK: all objects have been shown, which the key had at one moment.
+ * AGAIN: call again. GONE: the key has changed since the first part, and what was shown is of no use: begin anew. */
 typedef struct tsu_part {
     uint64_t    stamp;          /* of what is being shown; 0: not begun */
     const void *next;

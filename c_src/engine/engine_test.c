@@ -759,6 +759,39 @@ TEST(a_lookup_in_parts_shows_a_key_as_it_was_at_one_moment)
     expect_ground(self, before);
 }
 
+/* A chain has no stamp to go on by: what stopped in it once answered OK, with its older objects missing. */
+TEST(a_lookup_in_parts_that_begins_anew_on_a_few_objects_shows_them_all)
+{
+    tsu_thread  *self = setup();
+    ground       before = ground_now(self);
+    object_bytes key = object_key(1, 0), o;
+    struct some  some = {0, 16};
+    tsu_part     part = {0, NULL};
+    tsu_table   *t;
+    int          i;
+
+    pin(self);
+    REQUIRE(tsu_table_create(self, TSU_DUPLICATE_BAG, 1, &t) == TSU_OK);
+    for (i = 0; i < 500; i++) {
+        o = object_make(1, 0, i);
+        EXPECT_EQ(tsu_insert(self, t, o.bytes, o.len), TSU_OK);
+    }
+    EXPECT_EQ(tsu_lookup_part(self, t, key.bytes, key.len, &part, show_some, &some), TSU_AGAIN);
+    EXPECT_EQ(tsu_delete(self, t, key.bytes, key.len), TSU_OK);
+    for (i = 0; i < 100; i++) {
+        o = object_make(1, 0, i);
+        EXPECT_EQ(tsu_insert(self, t, o.bytes, o.len), TSU_OK);
+    }
+    EXPECT_EQ(tsu_lookup_part(self, t, key.bytes, key.len, &part, show_some, &some), TSU_GONE);
+    part = (tsu_part){0, NULL};
+    some.shown = 0;
+    EXPECT_EQ(tsu_lookup_part(self, t, key.bytes, key.len, &part, show_some, &some), TSU_OK);
+    EXPECT_EQ(some.shown, 100);
+    tsu_unpin(self);
+    tsu_table_destroy(self, t);
+    expect_ground(self, before);
+}
+
 /* A thread that is late has seen the entry, then the key with a version that has gone since: it must not put that under the
  * entry when others have found the key absent in between. */
 TEST(an_entry_of_an_absent_key_is_marked_anew_by_each_who_finds_it_absent)

@@ -187,7 +187,9 @@ tsu_status tsu_lookup_part(tsu_thread *self, tsu_table *table, const uint8_t *ke
     word = table->kind->find(self, tsu_table_contents(table)->root, &k);
     if (part->stamp != 0 && part->stamp != word_stamp(word)) return TSU_GONE;
     if (word_stamp(word) == 0) {
-        if (tsu_cell_holds_version(word)) show(word, fn, ctx);
+        /* nothing, one object, or a chain: no stamp to go on by, and few enough to be shown whatever fn says */
+        for (r = tsu_cell_holds_version(word) ? tsu_version_newest(word) : NULL; r != NULL; r = tsu_record_older(r))
+            (void)fn(ctx, r->object);
         return TSU_OK;
     }
     if (part->stamp == 0) r = tsu_version_newest(word);
