@@ -2,7 +2,7 @@
  *
  * The tree itself is tsu_kind_tree of kind.h; bptree_node.h draws the nodes.
  *
- * Checked by  bptree_test.c, c_src/testing/stress_bptree.c, specs/BpTree.tla
+ * Checked by  bptree_test.c, bptree_commit_test.c, bptree_race_test.c, c_src/testing/stress_bptree.c, specs/BpTree.tla
  */
 #ifndef TSU_MEM_BPTREE_H
 #define TSU_MEM_BPTREE_H

@@ -25,6 +25,11 @@ static bool restore_once(tsu_kit *kit, const tsu_key *key, tsu_entry *entry)
             continue;
         }
         tsu_cell_restore(kit->self, at.cell, word, at.aux, TSU_CELL_CLOSED);
+        /* its key came with it, and nobody else will count the entry */
+        if (tsu_leaf_cell_dead(tsu_leaf_cell_load(at.cell))) {
+            tsu_tree_entry_drop(kit, &place, key, at.cell);
+            return true;
+        }
     }
 }
 
@@ -440,17 +445,18 @@ tsu_status tsu_tree_install_run(tsu_thread *self, tsu_root *root, struct tsu_com
             s = tsu_tree_renew(&kit, r.node, r.content, &key);
             continue;
         }
+        /* in this order: what is under the entries; the content, again, and that it has no tail: who took such a key for
+         * absent would forget what another helper has put under its entry; whether the commit is pending (in tsu_cell_install);
+         * the CAS on what was read */
+        n = run_length(root, r.content, items, count < RUN_MAX ? (unsigned)count : RUN_MAX);
+        for (unsigned i = 0; i < n; i++) under[i] = tsu_load_acquire(&items[i].entry.under);
+        if (tsu_node_content(r.node) != r.content) continue;
         if (tsu_leaf_tailed(r.content)) {
             tsu_content *next;
 
             if (tsu_leaf_fold(&kit, r.node, r.content, false, &next) == TSU_LEAF_NOMEM) s = TSU_NOMEM;
             continue;
         }
-        /* in this order: what is under the entries; the content, again; whether the commit is pending (in
-         * tsu_cell_install); the CAS on what was read */
-        n = run_length(root, r.content, items, count < RUN_MAX ? (unsigned)count : RUN_MAX);
-        for (unsigned i = 0; i < n; i++) under[i] = tsu_load_acquire(&items[i].entry.under);
-        if (tsu_node_content(r.node) != r.content) continue;
         if (!run_fits(root, r.content, items, n, &misfit)) {
             s = tsu_tree_renew(&kit, r.node, r.content, &misfit);
             continue;

@@ -257,6 +257,36 @@ TEST(an_insert_that_demands_absence_meets_a_key_and_is_aborted)
     tool_destroy(self, root);
 }
 
+TEST(a_commit_that_is_undone_leaves_nothing_in_the_tree)
+{
+    static model   m;
+    static batch   b;
+    tsu_thread    *self = threads_setup();
+    tsu_tree_shape shape;
+
+    for (int runs = 0; runs < 2; runs++) {
+        tsu_root *root = tool_make(self);
+        size_t    empty = tsu_kind_tree.bytes(root);
+
+        model_init(&m, BATCH_MAX);
+        memset(&b, 0, sizeof b);
+        tsu_pin(self);
+        for (uint32_t id = 0; id < BATCH_MAX; id++) batch_add(self, TOOL_MIXED, &b, id, 7);
+        for (uint32_t i = 0, n = 1; i < b.count; i += n) {
+            if (runs) n = batch_install_run(self, root, &b, i, BATCH_MAX);
+            else EXPECT(batch_install(self, root, TOOL_MIXED, &b, i));
+        }
+        batch_end(self, root, TOOL_MIXED, &b, &m, false, 0);
+        tsu_tree_shape_get(root, &shape);
+        EXPECT_EQ(shape.keys, 0);
+        EXPECT_EQ(shape.leaves, 1);
+        EXPECT(tsu_kind_tree.bytes(root) <= empty + 64);
+        tool_expect_sound(self, root);
+        tsu_unpin(self);
+        tool_destroy(self, root);
+    }
+}
+
 #ifdef TSU_DEBUG
 /* --- helpers who come late ------------------------------------------------------------------- */
 
