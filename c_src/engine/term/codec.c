@@ -559,6 +559,10 @@ static inline __attribute__((always_inline)) bool token_read(const uint8_t **p, 
             }
         }
         break;
+    case TSU_TAG_LEAST: case TSU_TAG_MOST:
+        MUST(false);
+        t->kind = tag == TSU_TAG_LEAST ? TSU_LEAST : TSU_MOST;
+        break;
     default:
         if (checked) return false;
         UNREACHABLE();
@@ -583,8 +587,7 @@ void tsu_term_skip_slow(const uint8_t **p)
     }
 }
 
-/* Whether a key has only what a key may have. */
-static bool key_is_clean(const uint8_t *p, const uint8_t *end)
+bool tsu_term_is_clean(const uint8_t *p, const uint8_t *end)
 {
     tsu_token t;
 
@@ -607,7 +610,7 @@ static bool children_are_canonical(const tsu_token *t, const uint8_t *p)
     if (t->kind == TSU_MAP) {
         for (uint64_t i = 0; i < t->n; i++) {
             size_t len = tsu_term_len(p);
-            if (!key_is_clean(p, p + len)) return false;
+            if (!tsu_term_is_clean(p, p + len)) return false;
             if (before != NULL && memcmp(before, p, len < before_len ? len : before_len) >= 0) return false;
             before = p;
             before_len = len;
@@ -659,7 +662,7 @@ tsu_status tsu_term_validate(const uint8_t *bytes, size_t len, bool key)
 
     if (!terms_check(&p, bytes + len, 1, &handles, &loose)) return TSU_CORRUPT;
     if (p != bytes + len) return TSU_CORRUPT;
-    if (key && !key_is_clean(bytes, p)) return TSU_CORRUPT;
+    if (key && !tsu_term_is_clean(bytes, p)) return TSU_CORRUPT;
     return TSU_OK;
 }
 

@@ -26,6 +26,8 @@
  *   9e      FUN        local: u8 arity, 16 bytes unique, index, old index, old unique (4 each),
  *                      u8 n, module (a term: an atom), n terms: the environment
  *   9f      EXPORT     u8 arity, module, function (terms: atoms)
+ *   a0, a1  LEAST, MOST  no terms, but places in Erlang's order, before and after all of them: in bounds of a search,
+ *                      never in an object, and no well-formed term has one
  *
  * An OBJECT is a tuple in a table:
  *
@@ -75,7 +77,7 @@ enum {
     TSU_TAG_ATOM8, TSU_TAG_NIL, TSU_TAG_BINARY, TSU_TAG_BITSTRING, TSU_TAG_BLOB, TSU_TAG_STRING,
     TSU_TAG_LIST, TSU_TAG_IMPROPER, TSU_TAG_TUPLE, TSU_TAG_MAP, TSU_TAG_PID, TSU_TAG_PORT,
     TSU_TAG_REF, TSU_TAG_REF_MAGIC, TSU_TAG_REF_LONG, TSU_TAG_PID_EXT, TSU_TAG_PORT_EXT,
-    TSU_TAG_REF_EXT, TSU_TAG_FUN, TSU_TAG_EXPORT,
+    TSU_TAG_REF_EXT, TSU_TAG_FUN, TSU_TAG_EXPORT, TSU_TAG_LEAST, TSU_TAG_MOST,
     TSU_TAG_BINARY0 = 0xc0, TSU_TAG_TUPLE0 = 0xe0
 };
 
@@ -303,7 +305,8 @@ static inline void tsu_write_object_end(tsu_writer *w, size_t arity, const tsu_o
 
 typedef enum tsu_kind_of_term {
     TSU_INT, TSU_BIG, TSU_FLOAT, TSU_ATOM, TSU_NIL, TSU_BINARY, TSU_BITSTRING, TSU_BLOB, TSU_STRING, TSU_LIST,
-    TSU_TUPLE, TSU_MAP, TSU_PID, TSU_PORT, TSU_REF, TSU_PID_EXT, TSU_PORT_EXT, TSU_REF_EXT, TSU_FUN, TSU_EXPORT
+    TSU_TUPLE, TSU_MAP, TSU_PID, TSU_PORT, TSU_REF, TSU_PID_EXT, TSU_PORT_EXT, TSU_REF_EXT, TSU_FUN, TSU_EXPORT,
+    TSU_LEAST, TSU_MOST
 } tsu_kind_of_term;
 
 typedef struct tsu_token {
@@ -393,6 +396,9 @@ static inline bool tsu_term_is_integer(const uint8_t *term) { return *term <= TS
  * nothing. `key`: as a key has to be. Handles cannot be checked. */
 tsu_status tsu_term_validate(const uint8_t *bytes, size_t len, bool key);
 tsu_status tsu_codec_validate(const uint8_t *bytes, size_t len);
+
+/* Whether the terms in [p, end) have only what keys may have. */
+bool tsu_term_is_clean(const uint8_t *p, const uint8_t *end);
 
 /* ---- Objects ---- */
 

@@ -5,7 +5,8 @@
 #define TWO_63 9223372036854775808.0
 
 /* Where kinds stand in the order of all terms. */
-static const uint8_t rank_of[] = {
+static const int8_t rank_of[] = {
+    [TSU_LEAST] = -1, [TSU_MOST] = 11,
     [TSU_INT] = 0, [TSU_BIG] = 0, [TSU_FLOAT] = 0, [TSU_ATOM] = 1, [TSU_REF] = 2, [TSU_REF_EXT] = 2,
     [TSU_FUN] = 3, [TSU_EXPORT] = 3, [TSU_PORT] = 4, [TSU_PORT_EXT] = 4, [TSU_PID] = 5, [TSU_PID_EXT] = 5,
     [TSU_TUPLE] = 6, [TSU_MAP] = 7, [TSU_NIL] = 8, [TSU_STRING] = 9, [TSU_LIST] = 9,
@@ -303,7 +304,7 @@ static int string_list_compare(const tsu_token *s, const tsu_token *list, const 
 
     for (uint64_t i = 0; i < n; i++) {
         tsu_term_next(q, &x);
-        if (rank_of[x.kind] != 0) return -1;
+        if (rank_of[x.kind] != 0) return CMP(0, rank_of[x.kind]);
         y.i = s->bytes[i];
         c = numbers_compare(&y, &x, exact);
         if (c != 0) return c;
@@ -380,7 +381,7 @@ static int terms_compare(const uint8_t **pa, const uint8_t **pb, uint64_t left, 
                 tsu_term_skip(&b);
             }
             break;
-        case TSU_NIL:
+        case TSU_NIL: case TSU_LEAST: case TSU_MOST:
             break;
         case TSU_STRING: case TSU_LIST:
             if (x.kind == TSU_STRING && y.kind == TSU_STRING) {

@@ -21,6 +21,7 @@
  *   70  tuple                   arity: 1 byte, or ff and 8; elements
  *   80  map                     n: 1 byte, or ff and 8; n keys, n values
  *   90  nil
+ *   00, ff                      places before and after all terms (codec.h)
  *   a0  cons                    head, tail
  *   b0  bitstring               as text, bits of the last byte instead of the closing 00
  *   text: bytes, each 00 as 00 ff; closed by 00 00

@@ -4,7 +4,8 @@
 enum {
     ORD_NEG_BIG = 0x10, ORD_NEG_64, ORD_ZERO = 0x19, ORD_POS_64 = 0x21, ORD_POS_BIG, ORD_EXACT_FLOAT,
     ORD_ATOM = 0x30, ORD_REF = 0x40, ORD_FUN = 0x50, ORD_EXPORT, ORD_PORT = 0x58, ORD_PID = 0x60,
-    ORD_TUPLE = 0x70, ORD_MAP = 0x80, ORD_NIL = 0x90, ORD_CONS = 0xa0, ORD_BITS = 0xb0
+    ORD_TUPLE = 0x70, ORD_MAP = 0x80, ORD_NIL = 0x90, ORD_CONS = 0xa0, ORD_BITS = 0xb0,
+    ORD_LEAST = 0x00, ORD_MOST = 0xff
 };
 
 #define TWO_64 18446744073709551616.0
@@ -211,6 +212,9 @@ static void put_token(tsu_writer *w, const tsu_token *t, const uint8_t **p, bool
         break;
     case TSU_NIL:
         tsu_write_byte(w, ORD_NIL);
+        break;
+    case TSU_LEAST: case TSU_MOST:
+        tsu_write_byte(w, t->kind == TSU_LEAST ? ORD_LEAST : ORD_MOST);
         break;
     case TSU_STRING:
         for (uint64_t i = 0; i < t->size; i++) {
@@ -528,6 +532,9 @@ ALWAYS_INLINE bool head_make(uint8_t *bytes, unsigned max, const uint8_t *term, 
         }
         case TSU_NIL:
             head_byte(&h, ORD_NIL);
+            break;
+        case TSU_LEAST: case TSU_MOST:
+            head_byte(&h, t.kind == TSU_LEAST ? ORD_LEAST : ORD_MOST);
             break;
         case TSU_STRING:
             for (uint64_t i = 0; i < t.size && !head_cut(&h); i++) {

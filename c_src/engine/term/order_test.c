@@ -21,15 +21,26 @@ static const uint8_t *node_of(size_t *len, uint32_t *creation)
 typedef struct ladder {
     tsu_writer w;
     size_t     at[128];
+    bool       place[128];          /* LEAST or MOST is in it: it may be compared, but is no term */
     size_t     count;
 } ladder;
 
-static void rung(ladder *l) { l->at[l->count++] = l->w.len; }
+static void rung(ladder *l)
+{
+    l->place[l->count] = false;
+    l->at[l->count++] = l->w.len;
+}
 
 static void raw(ladder *l, const char *bytes, size_t len)
 {
     rung(l);
     tsu_write_bytes(&l->w, bytes, len);
+}
+
+static void place(ladder *l, const char *bytes, size_t len)
+{
+    raw(l, bytes, len);
+    l->place[l->count - 1] = true;
 }
 
 static void build(ladder *l)
@@ -40,6 +51,7 @@ static void build(ladder *l)
     tsu_codec = (tsu_codec_config){.zero_signs_equal = true, .atom_text = text_of, .node = node_of};
     tsu_writer_init(&l->w, NULL, 0);
     l->count = 0;
+    place(l, "\xa0", 1);
     for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) { rung(l); tsu_write_float(&l->w, floats[i]); }
     rung(l); tsu_write_int(&l->w, 0);
     rung(l); tsu_write_float(&l->w, 0.25);
@@ -67,19 +79,25 @@ static void build(ladder *l)
     raw(l, "\x9b\x03\0z@z\1\0\0\0\5\0\0\0\0\0\0\0", 18);
     raw(l, "\x96\4\0\0\0\1\0\0\0", 9);
     raw(l, "\xe0", 1);
+    place(l, "\xe1\xa0", 2);                                             /* {LEAST} */
     raw(l, "\xe1\xc1z", 3);
+    place(l, "\xe1\xa1", 2);
+    place(l, "\xe2\x10\xa0", 3);
     raw(l, "\xe2\x10\x10", 3);
     raw(l, "\xe2\x10\x11", 3);
+    place(l, "\xe2\x10\xa1", 3);
     raw(l, "\x95\0", 2);
     raw(l, "\x95\1\x11\x12", 4);                                          /* #{1 => 2} */
     raw(l, "\x95\1\x11\x13", 4);
     raw(l, "\x95\1\x8a\0\0\0\0\0\0\xf0\x3f\x10", 12);                      /* #{1.0 => 0}: any integer key is less */
     raw(l, "\x8d", 1);
+    place(l, "\x93\1\x11\xa0", 4);                                        /* [1|LEAST] */
     raw(l, "\x93\1\x11\x12", 4);                                          /* [1|2] */
     raw(l, "\x91\1\1", 3);                                                /* [1] */
     raw(l, "\x91\2\1\2", 4);
     raw(l, "\x92\2\x11\x8b\1\0\0\0", 8);                                  /* [1,a] */
     raw(l, "\x93\1\x11\xc0", 4);                                          /* [1|<<>>] */
+    place(l, "\x93\1\x11\xa1", 4);
     raw(l, "\xc0", 1);
     raw(l, "\x8f\1\0", 3);
     raw(l, "\xc1\0", 2);
@@ -88,6 +106,7 @@ static void build(ladder *l)
     raw(l, "\x8f\3\xa0", 3);
     raw(l, "\xc1\xa0", 2);
     raw(l, "\xc8\xff\xff\xff\xff\xff\xff\xff\xff", 9);
+    place(l, "\xa1", 1);
 }
 
 static int sign(int c) { return c < 0 ? -1 : c > 0; }
@@ -99,7 +118,7 @@ TEST(a_ladder_of_all_kinds_is_in_order_by_every_way_to_tell)
     build(&l);
     for (size_t i = 0; i < l.count; i++) {
         size_t end = i + 1 < l.count ? l.at[i + 1] : l.w.len;
-        EXPECT_EQ(tsu_term_validate(l.w.bytes + l.at[i], end - l.at[i], true), TSU_OK);
+        EXPECT_EQ(tsu_term_validate(l.w.bytes + l.at[i], end - l.at[i], true), l.place[i] ? TSU_CORRUPT : TSU_OK);
     }
     for (size_t i = 0; i < l.count; i++) {
         for (size_t j = 0; j < l.count; j++) {
