@@ -25,13 +25,27 @@
 %% Traversal
 -export([first/1, last/1, next/2, prev/2, first_lookup/1, last_lookup/1, next_lookup/2,
          prev_lookup/2, slot/2, tab2list/1, foldl/3, foldr/3]).
+%% Files and other modules
+-export([tab2file/2, tab2file/3, file2tab/1, file2tab/2, tabfile_info/1, init_table/2, to_dets/2, from_dets/2, table/1,
+         table/2, i/0, i/1, i/2, i/3]).
 
--export_type([table/0, tid/0, key/0, object/0]).
+%% Match specifications
+-export([select/1, select/2, select/3, select_reverse/1, select_reverse/2, select_reverse/3, select_count/2, select_delete/2,
+         select_replace/2, match/1, match/2, match/3, match_object/1, match_object/2, match_object/3, match_delete/2,
+         match_spec_compile/1, match_spec_run/2, is_compiled_ms/1, test_ms/2, fun2ms/1, repair_continuation/2]).
+%% What ets exports for itself
+-export([internal_delete_all/2, internal_request_all/0, internal_select_delete/2, match_spec_run_r/3]).
+
+-export_type([table/0, tid/0, key/0, object/0, match_spec/0, match_pattern/0, compiled_match_spec/0, continuation/0]).
 
 -type table() :: atom() | tid().
 -opaque tid() :: reference().
 -type key() :: term().
 -type object() :: tuple().
+-type match_pattern() :: atom() | tuple().
+-type match_spec() :: [{match_pattern(), [term()], [term()]}].
+-opaque compiled_match_spec() :: reference().
+-type continuation() :: '$end_of_table' | tuple().
 
 %% Objects that one call of the library puts on the list of tab2list/1.
 -define(OBJECTS_MAX, 1000).
@@ -73,13 +87,8 @@ new(Name, Options) ->
 
 create(Name, Options) when is_atom(Name) ->
     case tsunami_options:new(Options) of
-        {ok, #{named := Named, type := Type, protection := Protection, keypos := KeyPos, heir := Heir,
-               read := Read, write := Write, counters := Counters, compressed := Compressed}} ->
-            tsunami_owner:new(Name, Named, Heir,
-                              fun(Heir1) ->
-                                      tsunami_nif:new(Name, Named, Type, Protection, KeyPos, Heir1, Read, Write,
-                                                      Counters, Compressed)
-                              end);
+        {ok, Settings} ->
+            tsunami_owner:create(Name, Settings);
         error ->
             badarg(none)
     end;
@@ -328,16 +337,12 @@ tab2list(Table) ->
 
 %% Goes on with the table that it began with, though that be renamed meanwhile.
 list(Table) ->
-    case tsunami_nif:info(Table, id) of
-        undefined ->
-            badarg(id);
-        Tid ->
-            Direction = case tsunami_nif:info(Tid, type) of
-                            ordered_set -> backward;
-                            _ -> forward
-                        end,
-            list(Tid, start, Direction, [])
-    end.
+    Tid = tsunami_bulk:tid(Table),
+    Direction = case tsunami_nif:info(Tid, type) of
+                    ordered_set -> backward;
+                    _ -> forward
+                end,
+    list(Tid, start, Direction, []).
 
 list(Tid, Cursor, Direction, Acc) ->
     case tsunami_nif:objects(Tid, Cursor, Direction, ?OBJECTS_MAX, Acc) of
@@ -388,6 +393,255 @@ backward(_Fun, Acc, _Table, {'$end_of_table', _Objects}) ->
 backward(Fun, Acc, Table, {Key, Objects}) ->
     Acc1 = lists:foldr(Fun, Acc, Objects),
     backward(Fun, Acc1, Table, tsunami_nif:prev_lookup(Table, Key)).
+
+%% --- match specifications ---------------------------------------------------------------
+
+?DOC("All that a match specification makes of the objects that it matches, in order of the keys for an `ordered_set`.\n\n"
+     "A specification is compiled once: giving the same one again costs its comparison. What it says of the key decides where it "
+     "looks: a key that its head gives is looked up; in an `ordered_set` a key given in part (`{1500, a, '_'}`), and guards that compare the "
+     "key with constants, are ranges of the table. Is cut into slices of less than 1 ms; whoever writes meanwhile may be seen or "
+     "not, object by object. `badarg` if the specification is wrong, `system_limit` if it is nested too deep.").
+-spec select(table(), match_spec()) -> [Match :: term()].
+select(Table, Spec) ->
+    ?FACE([Table, Spec], tsunami_nif:search(Table, Spec, select)).
+
+?DOC("As `select/2`, the first `Limit` results, and a continuation for `select/1`; `'$end_of_table'` if there are none. "
+     "A continuation belongs to the table, not to its name, and stays good whatever is inserted or deleted: what is there throughout is seen "
+     "exactly once, fixed or not.").
+-spec select(table(), match_spec(), Limit :: pos_integer()) -> {[Match :: term()], continuation()} | '$end_of_table'.
+select(Table, Spec, Limit) ->
+    ?FACE([Table, Spec, Limit], tsunami_ms:chunk(Table, Spec, select, Limit)).
+
+?DOC("The next results of `select/3`.").
+-spec select(continuation()) -> {[Match :: term()], continuation()} | '$end_of_table'.
+select(Continuation) ->
+    ?FACE([Continuation], tsunami_ms:more(Continuation)).
+
+?DOC("As `select/2`, the last key of an `ordered_set` first; for other tables the same.").
+-spec select_reverse(table(), match_spec()) -> [Match :: term()].
+select_reverse(Table, Spec) ->
+    ?FACE([Table, Spec], tsunami_nif:search(Table, Spec, reverse)).
+
+?DOC("As `select/3`, the last key of an `ordered_set` first; for other tables the same.").
+-spec select_reverse(table(), match_spec(), Limit :: pos_integer()) ->
+          {[Match :: term()], continuation()} | '$end_of_table'.
+select_reverse(Table, Spec, Limit) ->
+    ?FACE([Table, Spec, Limit], tsunami_ms:chunk(Table, Spec, reverse, Limit)).
+
+?DOC("The next results of `select_reverse/3`.").
+-spec select_reverse(continuation()) -> {[Match :: term()], continuation()} | '$end_of_table'.
+select_reverse(Continuation) ->
+    ?FACE([Continuation], tsunami_ms:more(Continuation)).
+
+?DOC("How many objects a match specification matches with the result `true`.").
+-spec select_count(table(), match_spec()) -> non_neg_integer().
+select_count(Table, Spec) ->
+    ?FACE([Table, Spec], tsunami_nif:search(Table, Spec, count)).
+
+?DOC("Deletes the objects for which the result of a match specification is `true`, each as one, and answers how many.").
+-spec select_delete(table(), match_spec()) -> non_neg_integer().
+select_delete(Table, Spec) ->
+    ?FACE([Table, Spec], tsunami_nif:search(Table, Spec, delete)).
+
+?DOC("Replaces each object that a match specification matches by its result, each as one, and answers how many. `badarg` unless it "
+     "can be seen from the specification that results are tuples with the key of the object; and for a `bag`.").
+-spec select_replace(table(), match_spec()) -> non_neg_integer().
+select_replace(Table, Spec) ->
+    ?FACE([Table, Spec], tsunami_nif:search(Table, Spec, replace)).
+
+?DOC("For each object that matches the pattern, the list of what its variables are bound to, by their numbers.").
+-spec match(table(), match_pattern()) -> [Match :: [term()]].
+match(Table, Pattern) ->
+    ?FACE([Table, Pattern], tsunami_nif:search(Table, [{Pattern, [], ['$$']}], select)).
+
+?DOC("As `match/2`, in chunks: see `select/3`.").
+-spec match(table(), match_pattern(), Limit :: pos_integer()) -> {[Match :: [term()]], continuation()} | '$end_of_table'.
+match(Table, Pattern, Limit) ->
+    ?FACE([Table, Pattern, Limit], tsunami_ms:chunk(Table, [{Pattern, [], ['$$']}], select, Limit)).
+
+?DOC("The next results of `match/3`.").
+-spec match(continuation()) -> {[Match :: [term()]], continuation()} | '$end_of_table'.
+match(Continuation) ->
+    ?FACE([Continuation], tsunami_ms:more(Continuation)).
+
+?DOC("The objects that match the pattern.").
+-spec match_object(table(), match_pattern()) -> [object()].
+match_object(Table, Pattern) ->
+    ?FACE([Table, Pattern], tsunami_nif:search(Table, [{Pattern, [], ['$_']}], select)).
+
+?DOC("As `match_object/2`, in chunks: see `select/3`.").
+-spec match_object(table(), match_pattern(), Limit :: pos_integer()) -> {[object()], continuation()} | '$end_of_table'.
+match_object(Table, Pattern, Limit) ->
+    ?FACE([Table, Pattern, Limit], tsunami_ms:chunk(Table, [{Pattern, [], ['$_']}], select, Limit)).
+
+?DOC("The next results of `match_object/3`.").
+-spec match_object(continuation()) -> {[object()], continuation()} | '$end_of_table'.
+match_object(Continuation) ->
+    ?FACE([Continuation], tsunami_ms:more(Continuation)).
+
+?DOC("Deletes the objects that match the pattern.").
+-spec match_delete(table(), match_pattern()) -> true.
+match_delete(Table, Pattern) ->
+    ?FACE([Table, Pattern],
+          begin
+              _ = tsunami_nif:search(Table, [{Pattern, [], [true]}], delete),
+              true
+          end).
+
+?DOC("Compiles a match specification for `match_spec_run/2`.").
+-spec match_spec_compile(match_spec()) -> compiled_match_spec().
+match_spec_compile(Spec) ->
+    ?FACE([Spec], tsunami_ms:compile(Spec)).
+
+?DOC("What a compiled match specification makes of the terms of a list, in their order.").
+-spec match_spec_run([term()], compiled_match_spec()) -> [Match :: term()].
+match_spec_run(List, Compiled) ->
+    ?FACE([List, Compiled], lists:reverse(tsunami_ms:run(List, Compiled, []))).
+
+?DOC("Whether this is a specification that `match_spec_compile/1` has compiled on this node.").
+-spec is_compiled_ms(term()) -> boolean().
+is_compiled_ms(Term) ->
+    tsunami_nif:is_compiled(Term).
+
+?DOC("What a match specification makes of one tuple, or in words what is wrong with it.").
+-spec test_ms(tuple(), match_spec()) -> {ok, Result :: term()} | {error, [{error | warning, string()}]}.
+test_ms(Tuple, Spec) ->
+    tsunami_ms:test(Tuple, Spec).
+
+?DOC("Stands for the match specification that `ms_transform` makes of a literal fun at compile time; in the shell the fun itself is "
+     "translated. `badarg` where neither is possible. Include `stdlib/include/ms_transform.hrl` and write `ets:fun2ms/1`, or use this in the shell.").
+-spec fun2ms(fun((tuple()) -> term())) -> match_spec().
+fun2ms(Fun) ->
+    ets:fun2ms(Fun).
+
+?DOC("Makes a continuation good again that has been through the external term format.").
+-spec repair_continuation(continuation(), match_spec()) -> continuation().
+repair_continuation('$end_of_table', _Spec) ->
+    '$end_of_table';
+repair_continuation({_Table, _Cursor, _Limit, Compiled, _Left, _Count} = Continuation, Spec) ->
+    ?FACE([Continuation, Spec], tsunami_ms:repair(Continuation, 4, Compiled, Spec));
+repair_continuation({_Table, _Cursor, _End, _Limit, Compiled, _Left, _Count, _Order} = Continuation, Spec) ->
+    ?FACE([Continuation, Spec], tsunami_ms:repair(Continuation, 5, Compiled, Spec)).
+
+-spec internal_delete_all(table(), undefined) -> non_neg_integer().
+internal_delete_all(Table, undefined) ->
+    ?FACE([Table, undefined],
+          begin
+              Size = tsunami_nif:info(Table, size),
+              true = tsunami_nif:delete_all_objects(Table),
+              Size
+          end).
+
+-spec internal_request_all() -> reference().
+internal_request_all() ->
+    Ref = make_ref(),
+    self() ! {Ref, all()},
+    Ref.
+
+-spec internal_select_delete(table(), match_spec()) -> non_neg_integer().
+internal_select_delete(Table, Spec) ->
+    ?FACE([Table, Spec], tsunami_nif:search(Table, Spec, delete)).
+
+-spec match_spec_run_r([term()], compiled_match_spec(), [term()]) -> [term()].
+match_spec_run_r(List, Compiled, Acc) ->
+    ?FACE([List, Compiled, Acc], tsunami_ms:run(List, Compiled, Acc)).
+
+%% --- files and other modules ------------------------------------------------------------
+
+?DOC("As `tab2file/3` without options.").
+-spec tab2file(table(), file:name()) -> ok | {error, Reason :: term()}.
+tab2file(Table, File) ->
+    ?FACE([Table, File], tsunami_file:write(Table, File, [])).
+
+?DOC("Writes all objects to a file, which `file2tab/1` and `ets:file2tab/1` read. The file is written as the table is walked: a "
+     "thousand objects, or all of one key, are in the memory of the caller at a time, and whoever writes to the table meanwhile may be "
+     "seen or not, object by object.\n\n"
+     "`{extended_info, [object_count]}` adds the number of objects, `{extended_info, [md5sum]}` a checksum of all, for "
+     "`{verify, true}` of `file2tab/2`. `{sync, true}` waits until the file is on the disk.\n\n"
+     "`{error, badtab}` if there is no such table: a file that was there stays. After any other error there is no file. "
+     "`badarg` if the calling process must not read the table.").
+-spec tab2file(table(), file:name(), [Option]) -> ok | {error, Reason :: term()} when
+      Option :: {extended_info, [object_count | md5sum]} | {sync, boolean()}.
+tab2file(Table, File, Options) ->
+    ?FACE([Table, File, Options], tsunami_file:write(Table, File, Options)).
+
+?DOC("As `file2tab/2` without options.").
+-spec file2tab(file:name()) -> {ok, table()} | {error, Reason :: term()}.
+file2tab(File) ->
+    ?FACE([File], tsunami_file:read(File, [])).
+
+?DOC("Makes a table out of a file that `tab2file/2,3` has written, or that of `ets`. The table has the name, the type, the protection "
+     "and the options of the one that was written. As long as the file is being read, no other process can read the table; if "
+     "that fails, it is gone again.\n\n"
+     "With `{verify, true}` the file is compared with all that it says of itself: a damaged one, if it was written with `md5sum`, is "
+     "refused whatever the damage; with `object_count`, or with nothing but the size of the table when it was written, if "
+     "objects are missing.\n\n"
+     "Fails with `{error, Reason}`: `badfile`, `checksum_error`, `invalid_object_count`, `cannot_create_table` (its name is "
+     "taken), `{read_error, _}`, `{unsupported_file_version, _}`, `{unknown_option, _}`, `{malformed_option, _}`.").
+-spec file2tab(file:name(), [Option]) -> {ok, table()} | {error, Reason :: term()} when
+      Option :: {verify, boolean()}.
+file2tab(File, Options) ->
+    ?FACE([File, Options], tsunami_file:read(File, Options)).
+
+?DOC("What a file says of its table: `name`, `type`, `protection`, `named_table`, `keypos`, `size`, `extended_info` and `version`.").
+-spec tabfile_info(file:name()) -> {ok, [{Item :: atom(), Value :: term()}]} | {error, Reason :: term()}.
+tabfile_info(File) ->
+    ?FACE([File], tsunami_file:info(File)).
+
+?DOC("Deletes all objects, and inserts those that `Fun` hands out: `Fun(read)` is `end_of_input` or `{Objects, NextFun}`. If an object "
+     "is wrong, `NextFun(close)` is called, and the caller exits with `{badarg, Stack}`; if `Fun(read)` is anything else, with that.").
+-spec init_table(table(), Fun) -> true when
+      Fun :: fun((read | close) -> end_of_input | {[object() | [object()]], Fun} | term()).
+init_table(Table, Fun) ->
+    ?FACE([Table, Fun], tsunami_bulk:init(Table, Fun)).
+
+?DOC("Replaces the contents of an open table of `m:dets` by those of this table, and answers `Dets`. `badarg` if there is no such table "
+     "of `dets`; other errors of `dets` are raised with its reason.").
+-spec to_dets(table(), Dets) -> Dets when Dets :: dets:tab_name().
+to_dets(Table, Dets) ->
+    ?FACE([Table, Dets], tsunami_dets:to_dets(Table, Dets)).
+
+?DOC("Inserts all objects of an open table of `m:dets`, and leaves what is in the table. Errors are those of `to_dets/2`.").
+-spec from_dets(table(), Dets :: dets:tab_name()) -> true.
+from_dets(Table, Dets) ->
+    ?FACE([Table, Dets], tsunami_dets:from_dets(Table, Dets)).
+
+?DOC("As `table/2` without options.").
+-spec table(table()) -> qlc:query_handle().
+table(Table) ->
+    ?FACE([Table], tsunami_qlc:table(Table, [])).
+
+?DOC("A query handle for `m:qlc`. `{traverse, How}` says how a query goes through the table: `select`, unless told otherwise, which "
+     "asks only for what the query may match; `{select, MatchSpec}`; `first_next` or `last_prev`, key by key. `{n_objects, N}` is the "
+     "number of objects that `select` fetches at a time, 100 unless told otherwise. What else `qlc:table/2` has of options is handed "
+     "on to it. `badarg` if an option is wrong.").
+-spec table(table(), Option | [Option]) -> qlc:query_handle() when
+      Option :: {n_objects, default | pos_integer()}
+              | {traverse, first_next | last_prev | select | {select, MatchSpec :: term()}}
+              | {atom(), term()}.
+table(Table, Options) ->
+    ?FACE([Table, Options], tsunami_qlc:table(Table, Options)).
+
+?DOC("Prints a line for each table of this node.").
+-spec i() -> ok.
+i() ->
+    ?FACE([], tsunami_show:tables()).
+
+?DOC("Shows a table on the terminal, page by page: `c` or nothing for the next page, `q` to leave, `p` and a number to see that object in "
+     "full, `/` and a regular expression to see only those whose text matches, `k` to delete the table.").
+-spec i(table()) -> ok.
+i(Table) ->
+    ?FACE([Table], tsunami_show:table(Table, 40, 80)).
+
+?DOC("As `i/1`, with pages of `Height` lines.").
+-spec i(table(), Height :: pos_integer()) -> ok.
+i(Table, Height) ->
+    ?FACE([Table, Height], tsunami_show:table(Table, Height, 80)).
+
+?DOC("As `i/1`, with pages of `Height` lines of `Width` characters.").
+-spec i(table(), Height :: pos_integer(), Width :: pos_integer()) -> ok.
+i(Table, Height, Width) ->
+    ?FACE([Table, Height, Width], tsunami_show:table(Table, Height, Width)).
 
 -spec badarg(atom()) -> no_return().
 badarg(Cause) ->

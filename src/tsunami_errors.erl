@@ -106,9 +106,27 @@ problems(update_element, [_, _, Specs, Default] = Args, Cause) ->
         {false, []} -> [{3, text(element)} | Wrong];
         {true, []} -> otherwise(Wrong, [{3, text(range)}])
     end;
+problems(Search, [_], _Cause) when Search =:= select; Search =:= select_reverse; Search =:= match; Search =:= match_object ->
+    [{1, text(continuation)}];
+problems(Match, [_, _, Limit] = Args, Cause) when Match =:= match; Match =:= match_object ->
+    table(Args, Cause) ++ at(3, position(Limit));
+problems(Select, [_, Spec, Limit] = Args, Cause) when Select =:= select; Select =:= select_reverse ->
+    table(Args, Cause) ++ at(2, match_spec(Spec)) ++ at(3, position(Limit));
+problems(Match, [_, _] = Args, Cause) when Match =:= match; Match =:= match_object ->
+    table(Args, Cause);
+problems(Select, [_, _] = Args, Cause) when Select =:= select; Select =:= select_reverse; Select =:= select_count;
+                                            Select =:= select_delete; Select =:= select_replace; Select =:= match_delete;
+                                            Select =:= internal_select_delete ->
+    otherwise(table(Args, Cause), [{2, text(match_spec)}]);
+problems(match_spec_compile, [_], _Cause) ->
+    [{1, text(match_spec)}];
 %% The fun comes first, the table last.
 problems(Fold, [_, _, Table], Cause) when Fold =:= foldl; Fold =:= foldr ->
     [{3, Text} || {1, Text} <- table([Table], Cause)];
+problems(_ToOrFromDets, _Args, dets) ->
+    [{2, text(dets)}];
+problems(table, [_ | Options] = Args, Cause) ->
+    otherwise(table(Args, Cause), [{2, text(options)} || Options =/= []]);
 problems(_Function, Args, Cause) ->
     table(Args, Cause).
 
@@ -159,6 +177,13 @@ position(Pos) when not is_integer(Pos) -> not_integer;
 position(Pos) when Pos < 1 -> range;
 position(_) -> ok.
 
+match_spec(Spec) ->
+    try tsunami_nif:compile(Spec) of
+        _ -> ok
+    catch
+        error:_ -> match_spec
+    end.
+
 counter_ops(Ops) when is_list(Ops) -> every(fun counter_op/1, Ops);
 counter_ops(Op) -> counter_op(Op).
 
@@ -185,7 +210,9 @@ every(_Is, _Tail) -> unclear.
 text(access) -> <<"the table identifier refers to an ETS table with insufficient access rights">>;
 text(beyond) -> <<"position is greater than the size of the object">>;
 text(boolean) -> <<"not a boolean value">>;
+text(continuation) -> <<"invalid continuation">>;
 text(dead) -> <<"the pid refers to a terminated process">>;
+text(dets) -> <<"not the name of an open dets table">>;
 text(element) -> <<"is not a valid element specification">>;
 text(empty_tuple) -> <<"is an empty tuple">>;
 text(id) -> <<"the table identifier does not refer to an existing ETS table">>;
@@ -193,6 +220,7 @@ text(improper) -> <<"not a proper list">>;
 text(info_item) -> <<"not a valid info item">>;
 text(key) -> <<"not a key that exists in the table">>;
 text(keypos) -> <<"the position is the same as the key position">>;
+text(match_spec) -> <<"not a valid match specification">>;
 text(name) -> <<"invalid table name (must be an atom)">>;
 text(name_taken) -> <<"table name already exists">>;
 text(not_atom) -> <<"not an atom">>;

@@ -19,6 +19,8 @@
          update_element/3, update_element/4]).
 -export([first/1, last/1, next/2, prev/2, first_lookup/1, last_lookup/1, next_lookup/2,
          prev_lookup/2, slot/2, objects/5]).
+%% Match specifications
+-export([search/3, chunk/5, compile/1, run/3, source/1, is_compiled/1]).
 -export([anchor/1, unanchor/2]).
 -export([stats/0, sync/0]).
 
@@ -135,6 +137,13 @@ next_lookup(_T, _Key) -> ?STUB.
 prev_lookup(_T, _Key) -> ?STUB.
 slot(_T, _I) -> ?STUB.
 objects(_T, _Cursor, _Direction, _Max, _Acc) -> ?STUB.
+
+search(_T, _Spec, _Mode) -> ?STUB.
+chunk(_T, _Spec, _Mode, _Cursor, _Max) -> ?STUB.
+compile(_Spec) -> ?STUB.
+run(_Compiled, _List, _Acc) -> ?STUB.
+source(_Compiled) -> ?STUB.
+is_compiled(_Term) -> ?STUB.
 
 %% For tsunami_owner.
 anchor(_T) -> ?STUB.

@@ -14,10 +14,19 @@
 -include("tsunami_doc.hrl").
 ?MODULEDOC("Anchors of tables with heirs.").
 
--export([new/4, set_heir/2, give_away/3, deleted/1, renamed/1, foreign/1]).
+-export([create/2, new/4, set_heir/2, give_away/3, deleted/1, renamed/1, foreign/1]).
 
 -type heir() :: none | {pid(), Data :: term()}.
 -type anchored() :: heir() | {pid(), Data :: term(), Anchor :: ets:table()}.
+
+?DOC("Makes a table, and an anchor if there is an heir.").
+-spec create(atom(), tsunami_options:new()) -> tsunami:table().
+create(Name, #{named := Named, type := Type, protection := Protection, keypos := KeyPos, heir := Heir,
+               read := Read, write := Write, counters := Counters, compressed := Compressed}) ->
+    new(Name, Named, Heir,
+        fun(Heir1) ->
+                tsunami_nif:new(Name, Named, Type, Protection, KeyPos, Heir1, Read, Write, Counters, Compressed)
+        end).
 
 ?DOC("Makes an anchor if there is an heir, and calls `New` with it.").
 -spec new(atom(), boolean(), heir(), fun((anchored()) -> Table)) -> Table.

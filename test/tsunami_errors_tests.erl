@@ -31,6 +31,14 @@ misuses() ->
         ++ [{update_element, [bag, absent, {2, x}]}]
         ++ [{Next, [T, absent]} || Next <- [next, prev], T <- [set, bag, duplicate_bag]]
         ++ [{Next, [ordered_set, '$end_of_table']} || Next <- [next, prev]]
+        ++ [{Select, [T, Spec]} || Select <- [select, select_reverse, select_count, select_replace], T <- [set, ordered_set, bag, nobody, nonsense],
+                                   Spec <- [foo, [foo], [{a, b}], [{{'$1'}, [], ['$2']}], [{'_', [], []}], [{{'$1', '$2'}, [], [{{'$2', '$1'}}]} | x]]]
+        ++ [{Select, [T, Spec, Limit]} || Select <- [select, select_reverse], T <- [set, ordered_set, nobody], Spec <- [foo, [{'_', [], ['$_']}]],
+                                          Limit <- [0, a, -1, 1.0], {Spec, Limit} =/= {foo, 1}]
+        ++ [{Match, [T, {'_'}, Limit]} || Match <- [match, match_object], T <- [set, nobody], Limit <- [0, a]]
+        ++ [{Match, [T, {#{'$1' => a}}]} || Match <- [match, match_object], T <- [set, bag, nobody]]
+        ++ [{select_replace, [T, [{{'$1', '$2', '_'}, [], [Body]}]]} || T <- [set, bag, keypos2], Body <- [{{'$2', '$1'}}, {{{'+', '$1', 0}, a}}, x, true]]
+        ++ [{match_spec_compile, [X]} || X <- [a, [], [a]]]
         ++ [{slot, [T, I]} || T <- [set, ordered_set, bag], I <- [-1, 1 bsl 40, 1 bsl 70, a, 1.0]].
 
 functions() ->
@@ -38,7 +46,8 @@ functions() ->
      {lookup_element, [1, 2]}, {member, [1]}, {delete, [1]}, {delete, []}, {delete_object, [{1, 1}]}, {delete_all_objects, []}, {take, [1]},
      {update_counter, [1, {2, 1}]}, {update_counter, [1, {2, 1}, {1, 1}]}, {update_element, [1, {2, 1}]}, {first, []}, {last, []}, {next, [1]}, {prev, [1]},
      {slot, [0]}, {safe_fixtable, [true]}, {rename, [other_name]}, {setopts, [[]]}, {setopts, [{heir, none}]}, {give_away, [self, gift]},
-     {tab2list, []}] ++ [{F, A} || {F, A} <- [{first_lookup, []}, {last_lookup, []}, {next_lookup, [1]}, {prev_lookup, [1]}, {lookup_element, [1, 2, d]},
+     {select, [[{'_', [], ['$_']}]]}, {select, [[{'_', [], ['$_']}], 1]}, {select_count, [[{'_', [], [true]}]]}, {select_reverse, [[]]},
+     {select_replace, [[{{7, '_'}, [], ['$_']}]]}, {match, [{7, '_'}]}, {match, [{7, '_'}, 1]}, {match_object, [{7, '_'}]}, {tab2list, []}] ++ [{F, A} || {F, A} <- [{first_lookup, []}, {last_lookup, []}, {next_lookup, [1]}, {prev_lookup, [1]}, {lookup_element, [1, 2, d]},
                                               {update_element, [1, {2, 1}, {1, 1}]}], tsunami_test:has(F, length(A) + 1)].
 
 counter_ops() ->
@@ -104,7 +113,7 @@ seen(Mod, F, Args) ->
               unicode:characters_to_binary(anonymous(Mod, Text))
       end).
 
-answer(slot, _Answer) -> slot;
+answer(F, _Answer) when F =:= slot; F =:= select; F =:= match -> F;
 answer(F, Answer) when F =:= first; F =:= last; F =:= next; F =:= prev; F =:= tab2list; F =:= setopts; F =:= rename -> {F, Answer =:= []};
 answer(_F, Answer) -> Answer.
 

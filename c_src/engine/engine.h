@@ -72,14 +72,16 @@ tsu_status tsu_take_few(tsu_thread *self, tsu_table *table, const uint8_t *key, 
 /* Removes the key if it still has what tsu_lookup_part has shown to the end; else GONE. */
 tsu_status tsu_take_part(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, const tsu_part *part);
 
-/* Read, compute, write as one step (set and ordered_set). `fn` is shown the object (NULL: absent) and answers KEEP, FAIL, REMOVE, or
+/* Read, compute, write as one step. `fn` is shown the object (NULL: absent) and answers KEEP, FAIL, REMOVE, or
  * PUT with *out and *out_len set to an object with the same key, its handles owned once more: they become
  * the table's. `fn` may be called again when another thread was faster; `unused` has then been shown the object of
- * the call before, to let go of its handles. */
+ * the call before, to let go of its handles. In a bag `fn` is asked about each object of the key, the newest first, and what it
+ * puts takes the place of that one; its handles are the table's at once. *verdict is what became of the key. */
 typedef struct tsu_update tsu_update;
 struct tsu_update {
     tsu_verdict (*fn)(tsu_update *update, const uint8_t *old, const uint8_t **out, size_t *out_len);
-    void        (*unused)(tsu_update *update, const uint8_t *object);   /* a PUT that lost its race */
+    void        (*unused)(tsu_update *update, const uint8_t *object);   /* a PUT that lost its race, or for which memory is short */
+    uint64_t    hits;       /* fn's to count; set to 0 whenever it is asked anew */
 };
 tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len,
                             tsu_update *update, tsu_verdict *verdict);

@@ -519,139 +519,6 @@ tsu_status tsu_take_few(tsu_thread *self, tsu_table *table, const uint8_t *key, 
     return status;
 }
 
-struct remove_object {
-    tsu_edit       edit;
-    const uint8_t *object;
-    tsu_record    *shared;        /* what stays where it is: all that is older than the last that goes */
-    tsu_record    *copies;        /* newer ones that stay, anew */
-    size_t         copy_count;    /* the chain goes on beyond them */
-    tsu_group     *group;
-};
-
-static void copies_destroy(tsu_thread *self, struct remove_object *ro)
-{
-    while (ro->copy_count > 0) {
-        tsu_record *r = ro->copies;
-
-        ro->copies = tsu_record_older(r);
-        ro->copy_count--;
-        tsu_record_destroy(self, r);
-    }
-}
-
-static tsu_record *record_copy(tsu_thread *self, const tsu_record *r)
-{
-    tsu_record *copy = tsu_record_create(self, r->object, tsu_object_len(r->object));
-
-    if (copy != NULL && tsu_record_handles(copy)) tsu_object_retain(copy->object, tsu_codec.retain);
-    return copy;
-}
-
-/* A chain of copies of what stays and is not shared. */
-static bool copies_make(tsu_thread *self, struct remove_object *ro, tsu_record *newest)
-{
-    tsu_record *end = ro->shared, *tail = NULL, *r, *copy;
-
-    ro->copies = end;
-    for (r = newest; r != ro->shared; r = tsu_record_older(r)) {
-        if (tsu_object_same(r->object, ro->object)) continue;
-        copy = record_copy(self, r);
-        if (copy == NULL) return false;
-        tsu_record_chain(copy, end);
-        if (tail != NULL) tsu_record_chain(tail, copy);
-        else ro->copies = copy;
-        tail = copy;
-        ro->copy_count++;
-    }
-    return true;
-}
-
-static tsu_verdict remove_object_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
-{
-    struct remove_object *ro = (struct remove_object *)edit;
-    tsu_record           *r, *first = NULL;
-    uint64_t              gone = 0, all = tsu_version_count(current);
-    size_t                weight = 0;
-
-    copies_destroy(self, ro);
-    edit->chained = false;
-    if (current == 0) return TSU_EDIT_KEEP;
-    for (r = tsu_version_newest(current); r != NULL; r = tsu_record_older(r)) {
-        if (tsu_object_same(r->object, ro->object)) {
-            ro->shared = tsu_record_older(r);
-            weight = tsu_record_weight(r);
-            gone++;
-        } else if (first == NULL) {
-            first = r;
-        }
-    }
-    if (gone == 0) return TSU_EDIT_KEEP;
-    if (gone == all) return TSU_EDIT_REMOVE;
-    /* what stays alone becomes a record of its own, even if it is the oldest and could stay where it is: it must not be in
-     * two chains with two headers; and what becomes the top has not been one before */
-    if (all - gone == 1) ro->shared = NULL;
-    else if (first == ro->shared) ro->shared = tsu_record_older(first);
-    if (!copies_make(self, ro, tsu_version_newest(current))) goto nomem;
-    if (all - gone == 1 || (current & TSU_CELL_KIND) == TSU_CELL_RECORD) {
-        edit->chained = all - gone > 1;
-        if (edit->chained) tsu_record_top(ro->copies, tsu_record_older(ro->copies), all - gone);
-        edit->put = tsu_record_word(ro->copies);
-        return TSU_EDIT_PUT;
-    }
-    if (ro->group == NULL && (ro->group = tsu_group_create(self, NULL, 0, 0)) == NULL) goto nomem;
-    tsu_group_newest_set(ro->group, ro->copies);
-    ro->group->object_count = all - gone;
-    ro->group->bytes = tsu_version_bytes(current) - gone * weight;
-    edit->put = tsu_group_word(ro->group);
-    return TSU_EDIT_PUT;
-nomem:
-    edit->status = TSU_NOMEM;
-    return TSU_EDIT_FAIL;
-}
-
-tsu_status tsu_delete_object(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len)
-{
-    struct tsu_contents *c = tsu_table_contents(table);
-    struct remove_object ro = {.object = object};
-    size_t               key_len;
-    const uint8_t       *key = tsu_object_key(object, table->keypos, &key_len);
-    tsu_status           status;
-    int64_t              objects, bytes, handles;
-    uint64_t             old;
-
-    (void)len;
-    ro.edit.decide = remove_object_decide;
-    ro.edit.exact = tsu_table_is_bag(table);
-    status = edit_run(self, table, c, key, key_len, &ro.edit);
-    if (status == TSU_OK && ro.edit.verdict == TSU_EDIT_FAIL) status = ro.edit.status;
-    if (status != TSU_OK || ro.edit.verdict != TSU_EDIT_PUT) {
-        copies_destroy(self, &ro);
-        ro.edit.put = 0;
-    }
-    if (ro.group != NULL && (status != TSU_OK || ro.edit.put != tsu_group_word(ro.group)))
-        tsu_group_destroy(self, ro.group);
-    if (status != TSU_OK || ro.edit.verdict == TSU_EDIT_KEEP) return status;
-    old = ro.edit.old;
-    objects = (int64_t)tsu_version_count(old);
-    bytes = (int64_t)tsu_version_bytes(old);
-    handles = handles_of(old);
-    if (ro.edit.verdict == TSU_EDIT_PUT) {
-        objects -= (int64_t)tsu_version_count(ro.edit.put);
-        bytes -= (int64_t)tsu_version_bytes(ro.edit.put);
-        handles -= handles_of(ro.edit.put);
-    } else if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) {
-        ghost_add(self, table, key, key_len);
-    }
-    if (ro.edit.verdict == TSU_EDIT_PUT && ro.shared != NULL) {
-        (void)tsu_chain_retire(self, tsu_version_newest(old), ro.shared);
-        if ((old & TSU_CELL_KIND) == TSU_CELL_GROUP) (void)tsu_version_retire(self, old);
-    } else {
-        (void)tsu_version_retire_all(self, old);
-    }
-    tsu_tally_add(self, c, -objects, -bytes, -handles);
-    return TSU_OK;
-}
-
 /* --- read, compute, write ---------------------------------------------------------------------- */
 struct update_edit {
     tsu_edit       edit;
@@ -671,6 +538,7 @@ static tsu_verdict update_decide(tsu_edit *edit, tsu_thread *self, uint64_t curr
         tsu_record_discard(self, u->record);
         u->record = NULL;
     }
+    u->update->hits = 0;
     v = u->update->fn(u->update, current != 0 ? tsu_version_object(current) : NULL, &u->object, &u->len);
     if (v != TSU_EDIT_PUT) {
         edit->status = TSU_OK;
@@ -686,6 +554,160 @@ static tsu_verdict update_decide(tsu_edit *edit, tsu_thread *self, uint64_t curr
     return TSU_EDIT_PUT;
 }
 
+/* The same of a bag: of each object of the key. What stays and is older than the last that changes stays where it is. */
+struct bag_edit {
+    tsu_edit    edit;
+    tsu_update *update;
+    tsu_record *made, *last;      /* the new chain: its newest; its oldest that is no part of the old one */
+    uint64_t    made_count;
+    tsu_record *shared;           /* where the new chain goes on in the old one */
+    tsu_group  *group;
+};
+
+static void made_destroy(tsu_thread *self, struct bag_edit *b)
+{
+    for (; b->made_count > 0; b->made_count--) {
+        tsu_record *r = b->made;
+
+        b->made = tsu_record_older(r);
+        tsu_record_destroy(self, r);
+    }
+    b->made = b->last = NULL;
+}
+
+static bool made_add(struct bag_edit *b, tsu_record *r)
+{
+    if (r == NULL) return false;
+    tsu_record_chain(r, NULL);
+    if (b->last != NULL) tsu_record_chain(b->last, r);
+    else b->made = r;
+    b->last = r;
+    b->made_count++;
+    return true;
+}
+
+static tsu_record *record_copy(tsu_thread *self, const tsu_record *r)
+{
+    tsu_record *copy = tsu_record_create(self, r->object, tsu_object_len(r->object));
+
+    if (copy != NULL && tsu_record_handles(copy)) tsu_object_retain(copy->object, tsu_codec.retain);
+    return copy;
+}
+
+/* Adds copies of the records from b->shared to `end`, which is not one of them. */
+static bool shared_copy(tsu_thread *self, struct bag_edit *b, tsu_record *end)
+{
+    tsu_record *r = b->shared;
+
+    b->shared = NULL;
+    for (; r != NULL && r != end; r = tsu_record_older(r))
+        if (!made_add(b, record_copy(self, r))) return false;
+    return true;
+}
+
+static tsu_verdict bag_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    struct bag_edit *b = (struct bag_edit *)edit;
+    uint64_t         left = tsu_version_count(current);
+    int64_t          bytes = 0;
+    bool             changed = false;
+    const uint8_t   *object;
+    size_t           len;
+    tsu_record      *r;
+
+    made_destroy(self, b);
+    b->shared = NULL;
+    b->update->hits = 0;
+    edit->chained = false;
+    edit->status = TSU_OK;
+    if (current == 0) return TSU_EDIT_KEEP;
+    for (r = tsu_version_newest(current); r != NULL; r = tsu_record_older(r)) {
+        tsu_verdict v = b->update->fn(b->update, r->object, &object, &len);
+
+        if (v == TSU_EDIT_FAIL) return v;
+        if (v == TSU_EDIT_KEEP) {
+            if (b->shared == NULL) b->shared = r;
+            continue;
+        }
+        changed = true;
+        bytes -= (int64_t)tsu_record_weight(r);
+        if (v == TSU_EDIT_PUT) {
+            tsu_record *made = tsu_record_create(self, object, len);
+
+            if (made == NULL) b->update->unused(b->update, object);
+            if (made == NULL || !shared_copy(self, b, r)) {
+                tsu_record_destroy(self, made);
+                goto nomem;
+            }
+            (void)made_add(b, made);
+            bytes += (int64_t)tsu_record_weight(made);
+        } else {
+            left--;
+            if (!shared_copy(self, b, r)) goto nomem;
+        }
+    }
+    if (!changed) return TSU_EDIT_KEEP;
+    if (left == 0) return TSU_EDIT_REMOVE;
+    /* What becomes the newest, or stays alone, must be a record that has not been that before, even if it is the oldest and could stay
+     * where it is: it must not be in two chains with two headers. */
+    if (b->made == NULL) {
+        r = b->shared;
+        if (!made_add(b, record_copy(self, r))) goto nomem;
+        b->shared = tsu_record_older(r);
+    }
+    if (b->shared != NULL) tsu_record_chain(b->last, b->shared);
+    if (left == 1 || (current & TSU_CELL_KIND) == TSU_CELL_RECORD) {
+        edit->chained = left > 1;
+        if (edit->chained) tsu_record_top(b->made, tsu_record_older(b->made), left);
+        edit->put = tsu_record_word(b->made);
+        return TSU_EDIT_PUT;
+    }
+    if (b->group == NULL && (b->group = tsu_group_create(self, NULL, 0, 0)) == NULL) goto nomem;
+    tsu_group_newest_set(b->group, b->made);
+    b->group->object_count = left;
+    b->group->bytes = (uint64_t)((int64_t)tsu_version_bytes(current) + bytes);
+    edit->put = tsu_group_word(b->group);
+    return TSU_EDIT_PUT;
+nomem:
+    edit->status = TSU_NOMEM;
+    return TSU_EDIT_FAIL;
+}
+
+static tsu_status bag_update(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_update *update,
+                             tsu_verdict *verdict)
+{
+    struct tsu_contents *c = tsu_table_contents(table);
+    struct bag_edit      b = {.update = update, .edit = {.decide = bag_decide, .exact = true}};
+    tsu_status           status = edit_run(self, table, c, key, len, &b.edit);
+    int64_t              objects, bytes, handles;
+    uint64_t             old = b.edit.old;
+
+    *verdict = b.edit.verdict;
+    if (status == TSU_OK && *verdict == TSU_EDIT_FAIL) status = b.edit.status;
+    if (status != TSU_OK || *verdict != TSU_EDIT_PUT) made_destroy(self, &b);
+    if (b.group != NULL && (status != TSU_OK || *verdict != TSU_EDIT_PUT || b.edit.put != tsu_group_word(b.group)))
+        tsu_group_destroy(self, b.group);
+    if (status != TSU_OK || (*verdict != TSU_EDIT_PUT && *verdict != TSU_EDIT_REMOVE)) return status;
+    objects = (int64_t)tsu_version_count(old);
+    bytes = (int64_t)tsu_version_bytes(old);
+    handles = handles_of(old);
+    if (*verdict == TSU_EDIT_PUT) {
+        objects -= (int64_t)tsu_version_count(b.edit.put);
+        bytes -= (int64_t)tsu_version_bytes(b.edit.put);
+        handles -= handles_of(b.edit.put);
+    } else if (tsu_load_acquire(&table->fixed) != 0) {
+        ghost_add(self, table, key, len);
+    }
+    if (*verdict == TSU_EDIT_PUT && b.shared != NULL) {
+        (void)tsu_chain_retire(self, tsu_version_newest(old), b.shared);
+        if ((old & TSU_CELL_KIND) == TSU_CELL_GROUP) (void)tsu_version_retire(self, old);
+    } else {
+        (void)tsu_version_retire_all(self, old);
+    }
+    tsu_tally_add(self, c, -objects, -bytes, -handles);
+    return TSU_OK;
+}
+
 tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_update *update,
                             tsu_verdict *verdict)
 {
@@ -694,7 +716,7 @@ tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *k
     int64_t              bytes = 0, handles = 0;
     tsu_status           status;
 
-    if (tsu_table_is_bag(table)) return TSU_BADARG;
+    if (tsu_table_is_bag(table)) return bag_update(self, table, key, len, update, verdict);
     u.edit.decide = update_decide;
     u.edit.chained = false;
     u.edit.exact = false;
@@ -722,6 +744,29 @@ tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *k
     }
     tsu_tally_add(self, c, (u.edit.verdict == TSU_EDIT_PUT) - (u.edit.old != 0), bytes, handles);
     return TSU_OK;
+}
+
+struct same_object {
+    tsu_update     update;
+    const uint8_t *object;
+};
+
+static tsu_verdict same_remove(tsu_update *update, const uint8_t *old, const uint8_t **out, size_t *out_len)
+{
+    (void)out;
+    (void)out_len;
+    return old != NULL && tsu_object_same(old, ((struct same_object *)update)->object) ? TSU_EDIT_REMOVE : TSU_EDIT_KEEP;
+}
+
+tsu_status tsu_delete_object(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len)
+{
+    struct same_object s = {.update = {.fn = same_remove}, .object = object};
+    size_t             key_len;
+    const uint8_t     *key = tsu_object_key(object, table->keypos, &key_len);
+    tsu_verdict        verdict;
+
+    (void)len;
+    return tsu_table_update(self, table, key, key_len, &s.update, &verdict);
 }
 
 struct patch_edit {

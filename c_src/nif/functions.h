@@ -63,6 +63,14 @@ TSU_NIF(tsu_nif_prev_lookup);
 TSU_NIF(tsu_nif_slot);
 TSU_NIF(tsu_nif_objects);
 
+/* nif_select.c: match specifications */
+TSU_NIF(tsu_nif_search);
+TSU_NIF(tsu_nif_chunk);
+TSU_NIF(tsu_nif_compile);
+TSU_NIF(tsu_nif_is_compiled);
+TSU_NIF(tsu_nif_run);
+TSU_NIF(tsu_nif_source);
+
 /* Asks the VM to call `fn` with the same arguments once others have had their turn. */
 static inline ERL_NIF_TERM tsu_nif_again(ErlNifEnv *env, ERL_NIF_TERM (*fn)(ErlNifEnv *, int, const ERL_NIF_TERM[]),
                                          int argc, const ERL_NIF_TERM argv[])

@@ -15,6 +15,7 @@
 #include "nif/functions.h"
 #include "nif/registry.h"
 #include "nif/resource.h"
+#include "nif/spec.h"
 #include "nif/term.h"
 #include "nif/undertaker.h"
 
@@ -38,6 +39,7 @@ static int library_open(ErlNifEnv *env)
     if (!tsu_resource_load(env)) return refuse(LOAD_TYPES, "the VM does not let it open its resource types");
     if (!tsu_nif_term_load(env))
         return refuse(LOAD_TERMS, "this VM keeps terms in a way that the library does not know, or memory is short");
+    tsu_spec_load(env);
     if (library.open) return 0;
     if (tsu_engine_open() != TSU_OK) return refuse(LOAD_ENGINE, "no memory or no thread for the engine");
     if (tsu_registry_open() != TSU_OK) {
@@ -89,6 +91,7 @@ static void unload(ErlNifEnv *env, void *priv_data)
     if (enif_thread_type() == ERL_NIF_THR_UNDEFINED) return;      /* the engine's own thread, perhaps */
     if (tsu_registry_table_count() > 0 || tsu_registry_process_count() > 0) return;
     library.open = false;
+    tsu_spec_unload();
     tsu_undertaker_stop();
     tsu_engine_close();
     tsu_registry_close();
@@ -138,6 +141,12 @@ static ErlNifFunc functions[] = {
     {"prev_lookup",         2, tsu_nif_prev_lookup,        SHORT},
     {"slot",                2, tsu_nif_slot,               SHORT},  /* one bucket, or one tree path */
     {"objects",             5, tsu_nif_objects,            SHORT},  /* as many objects as fit into half a millisecond */
+    {"search",              3, tsu_nif_search,             YIELDS}, /* 32 objects between looks */
+    {"chunk",               5, tsu_nif_chunk,              YIELDS},
+    {"compile",             1, tsu_nif_compile,            SHORT},  /* as long as the specification is */
+    {"run",                 3, tsu_nif_run,                YIELDS}, /* 32 terms between looks */
+    {"source",              1, tsu_nif_source,             SHORT},  /* as long as the specification is */
+    {"is_compiled",         1, tsu_nif_is_compiled,        SHORT},  /* a look at its type */
     {"stats",               0, tsu_nif_stats,              SHORT},  /* counters */
     {"sync",                0, tsu_nif_sync,               WAITS},  /* for the engine's thread */
 };

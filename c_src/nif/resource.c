@@ -2,10 +2,12 @@
 
 #include "nif/registry.h"
 #include "nif/slice.h"
+#include "nif/spec.h"
 
 ErlNifResourceType *tsu_type_table;
 ErlNifResourceType *tsu_type_process;
 ErlNifResourceType *tsu_type_slices;
+ErlNifResourceType *tsu_type_spec;
 
 /* Nothing to free, and yet not NULL: only types with a destructor keep the library in memory, and
  * a live table needs the library. */
@@ -32,5 +34,6 @@ bool tsu_resource_load(ErlNifEnv *env)
 {
     if (!open_type(env, "tsunami_table", nothing_dtor, NULL, &tsu_type_table)) return false;
     if (!open_type(env, "tsunami_process", nothing_dtor, tsu_process_down, &tsu_type_process)) return false;
+    if (!open_type(env, "tsunami_spec", tsu_spec_dtor, NULL, &tsu_type_spec)) return false;
     return open_type(env, "tsunami_slices", tsu_slices_dtor, NULL, &tsu_type_slices);
 }

@@ -4,7 +4,7 @@
 %% tests are tried out on the real thing. TSU_SEED is the seed of every random test.
 -module(tsunami_test).
 -export([module/0, is_ets/0, seed/0, print/2, call/3, has/2, outcome/3, in_process/1, spawn_owner/1, ask/2, stop/1, wait_until/1,
-         collect/2, resident_kb/0, settle/0, kinds/0, each_kind/1, text/2]).
+         collect/2, resident_kb/0, settle/0, kinds/0, each_kind/1, text/2, with_file/1, not_ets/1]).
 
 -spec module() -> module().
 module() ->
@@ -14,6 +14,11 @@ module() ->
     end.
 
 is_ets() -> module() =:= ets.
+
+%% For what ets does otherwise.
+not_ets(Why) ->
+    is_ets() andalso throw({skip, "ets " ++ Why}),
+    ok.
 
 %% The seed is printed even if the test's own output is thrown away.
 seed() ->
@@ -161,4 +166,14 @@ settle() ->
     case is_ets() of
         true -> ok;
         false -> ok = tsunami_nif:sync()
+    end.
+
+%% Runs Fun with the name of a file that is not there before or after.
+with_file(Fun) ->
+    Name = io_lib:format("tsunami_test_~s_~b", [os:getpid(), erlang:unique_integer([positive])]),
+    File = filename:join(os:getenv("TMPDIR", "/tmp"), lists:flatten(Name)),
+    try
+        Fun(File)
+    after
+        file:delete(File)
     end.

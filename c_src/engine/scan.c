@@ -1,0 +1,115 @@
+#include "scan.h"
+
+#include "term/order.h"
+
+#define RANGES_AT_ONCE 256u
+
+typedef struct scanner {
+    tsu_object_fn    fn;
+    void            *ctx;
+    size_t           keypos;
+    bool             bag, forward;
+    const tsu_bound *end;            /* NULL: none */
+    uint64_t         end_head;
+    const uint8_t   *last;           /* the last object shown */
+    bool             full;           /* no more keys */
+    bool             beyond;         /* a key behind the end was met */
+} scanner;
+
+static bool is_beyond(const scanner *s, const uint8_t *key)
+{
+    uint64_t head = tsu_order_head(key);
+    int      c;
+
+    if (TSU_LIKELY(head != s->end_head)) return (head > s->end_head) == s->forward;
+    c = tsu_term_compare(key, s->end->key);
+    if (c == 0) return s->end->open;
+    return (c > 0) == s->forward;
+}
+
+static bool is_of_last_key(const scanner *s, const uint8_t *key, size_t len)
+{
+    size_t         last_len;
+    const uint8_t *last = tsu_object_key(s->last, s->keypos, &last_len);
+
+    return last_len == len && memcmp(last, key, len) == 0;
+}
+
+static bool scan_show(void *ctx, const uint8_t *object)
+{
+    scanner *s = ctx;
+
+    if (s->full || s->end != NULL) {
+        size_t         len;
+        const uint8_t *key = tsu_object_key(object, s->keypos, &len);
+
+        if (s->full && !is_of_last_key(s, key, len)) return false;
+        if (s->end != NULL && is_beyond(s, key)) {
+            s->beyond = true;
+            return false;
+        }
+    }
+    s->last = object;
+    if (!s->fn(s->ctx, object)) s->full = true;
+    return !s->full || s->bag;
+}
+
+static void end_set(scanner *s, const tsu_bound *end)
+{
+    s->end = end->key == NULL ? NULL : end;
+    if (s->end != NULL) s->end_head = tsu_order_head(end->key);
+}
+
+/* Goes on in one range. True: it is done with. */
+static bool range_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const tsu_range *r, size_t budget, scanner *s)
+{
+    const tsu_bound *begin = s->forward ? &r->low : &r->high;
+    const uint8_t   *from = scan->from;
+    size_t           len = scan->from_len;
+    bool             done;
+
+    s->last = NULL;
+    s->beyond = false;
+    s->end = NULL;
+    if (from == NULL && begin->key != NULL) {
+        from = begin->key;
+        len = begin->len;
+        if (!begin->open) tsu_lookup(self, table, from, len, scan_show, s);
+        if (r->one) return true;
+    }
+    end_set(s, s->forward ? &r->high : &r->low);
+    done = false;
+    while (!s->full && !done && !s->beyond) {
+        tsu_walk(self, table, from, len, s->forward ? TSU_FORWARD : TSU_BACKWARD, budget, scan_show, s, &done);
+        if (s->last != NULL) break;
+        budget *= 8;            /* without an object there is no key to go on from */
+    }
+    if (s->last != NULL) {
+        scan->from = tsu_object_key(s->last, s->keypos, &scan->from_len);
+    } else if (s->full) {
+        scan->from = from;
+        scan->from_len = len;
+    }
+    return !s->full && (done || s->beyond);
+}
+
+bool tsu_scan_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, size_t budget, tsu_object_fn fn, void *ctx)
+{
+    tsu_table_type   type = tsu_table_type_of(table);
+    scanner          s = { .fn = fn, .ctx = ctx, .keypos = tsu_table_keypos(table), .bag = type >= TSU_BAG,
+                           .forward = scan->direction == TSU_FORWARD };
+    const tsu_plan  *plan = scan->plan;
+
+    for (size_t left = RANGES_AT_ONCE; left > 0 && scan->range < plan->count && !s.full; left--) {
+        size_t i = s.forward ? scan->range : plan->count - 1 - scan->range;
+
+        if (range_run(self, table, scan, &plan->ranges[i], budget, &s)) {
+            scan->range++;
+            scan->from = NULL;
+            scan->from_len = 0;
+        } else if (s.last != NULL && !s.full) {
+            break;                                      /* the budget is used up */
+        }
+    }
+    return scan->range == plan->count;
+}

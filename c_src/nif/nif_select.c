@@ -1,0 +1,462 @@
+/* nif_select.c: objects that a match specification picks: listed, counted, deleted, replaced; all of them, or in chunks.
+ *
+ * A search walks what the plan of its specification names (scan.h), in slices. Between two of them it is its arguments: table,
+ * compiled specification, cursor, and what it has found.
+ */
+#include "nif/functions.h"
+#include "nif/reply.h"
+#include "nif/resource.h"
+#include "nif/slice.h"
+#include "nif/spec.h"
+#include "scan.h"
+
+#define OBJECTS_BETWEEN_LOOKS 32u       /* at the clock */
+#define STEPS_MAX             4000u
+#define HITS_MAX              64u       /* changed in one go */
+
+typedef enum search_mode { LIST, REVERSE, COUNT, DELETE, REPLACE } search_mode;
+
+/* What goes from slice to slice. */
+typedef struct job {
+    ERL_NIF_TERM table, spec;       /* as they were given; after the first slice a tid and a reference */
+    search_mode  mode;
+    bool         chunk;
+    uint64_t     count_max;         /* of a chunk; else UINT64_MAX */
+    ERL_NIF_TERM cursor;            /* the atom start, or a binary: number of the range, and the last key seen, if any */
+    ERL_NIF_TERM list;
+    uint64_t     count;
+} job;
+
+typedef struct search {
+    tsu_update     update;          /* of the object at hand, if it is to be changed */
+    ErlNifEnv     *env;
+    job           *job;
+    tsu_slice      slice;
+    const tsu_ms  *ms;
+    tsu_ms_scratch scratch;
+    uint8_t        self[32];
+    uint64_t       looked;
+    uint32_t       keypos;
+    tsu_status     status;
+    tsu_scan       scan;
+    bool           done, timed;
+    tsu_writer     object;          /* a new one */
+    uint8_t        object_room[TSU_ARGS_BYTES];
+    size_t         hits;
+    const uint8_t *hit[HITS_MAX];
+    size_t         hit_range[HITS_MAX];
+} search;
+
+#define CURSOR_RANGE_BYTES 8u
+
+/* The clock runs from the first look at it: most searches are over before. */
+static bool slice_over(search *q)
+{
+    if (q->timed) return tsu_slice_over(&q->slice);
+    q->timed = true;
+    q->slice = tsu_slice_begin();
+    return false;
+}
+
+/* ---- Looking ---- */
+
+/* The objects of a key are changed in one go, and are one hit. */
+static void hit_add(search *q, const uint8_t *object)
+{
+    if (q->hits > 0) {
+        size_t         len, last_len;
+        const uint8_t *key = tsu_object_key(object, q->keypos, &len);
+        const uint8_t *last = tsu_object_key(q->hit[q->hits - 1], q->keypos, &last_len);
+
+        if (len == last_len && memcmp(key, last, len) == 0) return;
+    }
+    q->hit_range[q->hits] = q->scan.range;
+    q->hit[q->hits++] = object;
+}
+
+static bool search_show(void *ctx, const uint8_t *object)
+{
+    search       *q = ctx;
+    job          *j = q->job;
+    tsu_ms_result r;
+
+    q->status = tsu_ms_run(q->ms, &q->scratch, object, &r);
+    if (TSU_UNLIKELY(q->status != TSU_OK)) return false;
+    if (r.outcome != TSU_MS_NO_MATCH) {
+        if (j->mode <= REVERSE) {
+            const uint8_t *p = r.term;
+            ERL_NIF_TERM   term = r.outcome == TSU_MS_OBJECT ? tsu_nif_decode_object(q->env, object)
+                                                             : tsu_nif_decode_term(q->env, &p);
+            if (TSU_UNLIKELY(term == 0)) {
+                q->status = TSU_NOMEM;
+                return false;
+            }
+            j->list = enif_make_list_cell(q->env, term, j->list);
+            j->count++;
+        } else if (j->mode == COUNT) {
+            j->count += tsu_ms_result_is_true(&r);
+        } else if (j->mode == REPLACE || tsu_ms_result_is_true(&r)) {
+            hit_add(q, object);
+        }
+    }
+    if (j->count >= j->count_max || q->hits == HITS_MAX) return false;
+    return ++q->looked % OBJECTS_BETWEEN_LOOKS != 0 || !slice_over(q);
+}
+
+/* ---- Changing ---- */
+
+/* What is to become of an object, which may have changed since it was found. */
+static tsu_verdict change(tsu_update *update, const uint8_t *old, const uint8_t **out, size_t *out_len)
+{
+    search        *q = (search *)update;
+    tsu_ms_result  r;
+    const uint8_t *p;
+    ERL_NIF_TERM   term;
+
+    if (old == NULL) return TSU_EDIT_KEEP;
+    q->status = tsu_ms_run(q->ms, &q->scratch, old, &r);
+    if (q->status != TSU_OK) return TSU_EDIT_FAIL;
+    if (r.outcome == TSU_MS_NO_MATCH || (q->job->mode == DELETE && !tsu_ms_result_is_true(&r))) return TSU_EDIT_KEEP;
+    update->hits++;
+    if (q->job->mode == DELETE) return TSU_EDIT_REMOVE;
+    if (r.outcome == TSU_MS_OBJECT) return TSU_EDIT_KEEP;
+    p = r.term;
+    term = tsu_nif_decode_term(q->env, &p);
+    tsu_writer_reset(&q->object);
+    q->status = term == 0 ? TSU_NOMEM : tsu_nif_encode_object(q->env, term, (int)q->keypos, &q->object);
+    if (q->status != TSU_OK) return TSU_EDIT_FAIL;
+    tsu_writer_give(&q->object);
+    *out = q->object.bytes;
+    *out_len = q->object.len;
+    return TSU_EDIT_PUT;
+}
+
+static void change_unused(tsu_update *update, const uint8_t *object)
+{
+    (void)update;
+    tsu_object_release(object, tsu_codec.release);
+}
+
+/* Changes what was found. AGAIN: the scan is behind what has been changed. Pinned. */
+static tsu_status search_change(search *q, const tsu_call *c, const tsu_scan *begin)
+{
+    tsu_status s = TSU_OK;
+
+    for (size_t i = 0; i < q->hits; i++) {
+        size_t         len;
+        const uint8_t *key = tsu_object_key(q->hit[i], q->keypos, &len);
+        tsu_verdict    verdict;
+
+        s = tsu_table_update(c->self, c->table, key, len, &q->update, &verdict);
+        if (s == TSU_OK && verdict == TSU_EDIT_FAIL) s = q->status;
+        if (s == TSU_AGAIN) {
+            q->scan = *begin;
+            if (i > 0) {
+                q->scan.range = q->hit_range[i - 1];
+                q->scan.from = tsu_object_key(q->hit[i - 1], q->keypos, &q->scan.from_len);
+            }
+        }
+        if (s != TSU_OK) break;
+        q->job->count += q->update.hits;
+    }
+    q->hits = 0;
+    return s;
+}
+
+/* ---- A slice ---- */
+
+static bool cursor_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_scan *scan)
+{
+    ErlNifBinary bin;
+
+    scan->range = 0;
+    scan->from = NULL;
+    scan->from_len = 0;
+    if (term == tsu_atom_start) return true;
+    if (!enif_inspect_binary(env, term, &bin) || bin.size < CURSOR_RANGE_BYTES) return false;
+    scan->range = tsu_get64(bin.data);
+    if (scan->range >= scan->plan->count) return false;
+    if (bin.size == CURSOR_RANGE_BYTES) return true;
+    scan->from = bin.data + CURSOR_RANGE_BYTES;
+    scan->from_len = bin.size - CURSOR_RANGE_BYTES;
+    return tsu_term_validate(scan->from, scan->from_len, true) == TSU_OK;
+}
+
+static ERL_NIF_TERM cursor_term(ErlNifEnv *env, const tsu_scan *scan)
+{
+    ERL_NIF_TERM term;
+    uint8_t     *bytes = enif_make_new_binary(env, CURSOR_RANGE_BYTES + scan->from_len, &term);
+
+    if (bytes == NULL) return 0;
+    tsu_put64(bytes, scan->range);
+    if (scan->from_len > 0) memcpy(bytes + CURSOR_RANGE_BYTES, scan->from, scan->from_len);
+    return term;
+}
+
+/* Looks, and changes, until the slice is over (AGAIN) or the search (OK). Pinned. */
+static tsu_status search_run(search *q, const tsu_call *c)
+{
+    bool done = false, full = false;
+
+    while (!done && !full) {
+        tsu_scan   begin = q->scan;
+        tsu_status s;
+
+        done = tsu_scan_run(c->self, c->table, &q->scan, STEPS_MAX, search_show, q);
+        if (q->status != TSU_OK) return q->status;
+        if (q->hits > 0 && (s = search_change(q, c, &begin)) != TSU_OK) return s;
+        full = q->job->count >= q->job->count_max;
+        if (!done && !full && slice_over(q)) return TSU_AGAIN;
+    }
+    q->done = done;
+    return TSU_OK;
+}
+
+static ERL_NIF_TERM search_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+
+/* Whether the results, which are put in front of a list, come in the order that is asked for if the table is walked backward. */
+static tsu_direction search_direction(const job *j, bool ordered)
+{
+    if (!ordered) return TSU_FORWARD;
+    return (j->mode == LIST) == j->chunk ? TSU_FORWARD : TSU_BACKWARD;
+}
+
+static bool keeps_key(const tsu_ms *ms, uint32_t keypos)
+{
+    for (size_t i = 0; i < tsu_ms_clauses(ms); i++)
+        if (!tsu_ms_clause_keeps_key(ms, i, keypos)) return false;
+    return true;
+}
+
+/* What the search has found; of a chunk {List, Count, Cursor or done, Tid, Compiled, whether the table is ordered}. */
+static ERL_NIF_TERM job_reply(ErlNifEnv *env, job *j, bool ordered, ERL_NIF_TERM cursor)
+{
+    if (!j->chunk) return j->mode <= REVERSE ? j->list : enif_make_uint64(env, j->count);
+    if (ordered && !enif_make_reverse_list(env, j->list, &j->list)) return tsu_reply_limit(env);
+    return enif_make_tuple6(env, j->list, enif_make_uint64(env, j->count), cursor, j->table, j->spec,
+                            tsu_reply_bool(ordered));
+}
+
+static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
+{
+    tsu_call     c;
+    tsu_spec_arg spec;
+    search       q;
+    bool         ordered;
+    ERL_NIF_TERM cursor = tsu_atom_done;
+    tsu_writer   self;
+    tsu_status   s;
+
+    q.timed = false;
+    if (!tsu_call_begin(&c, env, j->table, j->mode >= DELETE ? TSU_RIGHT_WRITE : TSU_RIGHT_READ))
+        return tsu_call_refuse(&c);
+    ordered = c.live->type == TSU_ORDERED_SET;
+    if (j->mode == REPLACE && c.live->type == TSU_BAG) {
+        tsu_call_end(&c);
+        return tsu_reply_badarg(env, tsu_atom_table_type);
+    }
+    if (j->spec == tsu_nil && j->count_max > 0 && j->cursor == tsu_atom_start) {      /* no clause: nothing matches */
+        j->table = tsu_live_tid(env, c.live);
+        tsu_call_end(&c);
+        return job_reply(env, j, ordered, cursor);
+    }
+    s = j->count_max == 0 ? TSU_BADARG : tsu_spec_read(&spec, env, c.self, j->spec, j->cursor != tsu_atom_start);
+    if (s != TSU_OK) {
+        tsu_call_end(&c);
+        return tsu_reply_status(env, s);
+    }
+    s = tsu_spec_plan(&spec, c.live->keypos, ordered);
+    if (s == TSU_OK && j->mode == REPLACE && !keeps_key(spec.spec->ms, c.live->keypos)) s = TSU_BADARG;
+    q.scan.plan = spec.plan;
+    q.scan.direction = search_direction(j, ordered);
+    if (s == TSU_OK && !cursor_read(env, j->cursor, &q.scan)) s = TSU_BADARG;
+    if (s == TSU_OK) {
+        q.update.fn = change;
+        q.update.unused = change_unused;
+        q.env = env;
+        q.job = j;
+        q.ms = spec.spec->ms;
+        q.looked = 0;
+        q.keypos = c.live->keypos;
+        q.hits = 0;
+        q.done = false;
+        q.status = TSU_OK;
+        tsu_writer_init(&q.object, q.object_room, sizeof q.object_room);
+        tsu_writer_init(&self, q.self, sizeof q.self);
+        s = tsu_nif_encode_term(env, enif_make_pid(env, &c.caller), &self);
+        tsu_ms_scratch_init(&q.scratch);
+        q.scratch.self = self.bytes;
+        if (s == TSU_OK) s = tsu_ms_scratch_for(&q.scratch, q.ms);
+        if (s == TSU_OK) s = search_run(&q, &c);
+        if (s == TSU_AGAIN || (s == TSU_OK && !q.done && j->chunk)) {
+            cursor = cursor_term(env, &q.scan);
+            if (cursor == 0) s = TSU_NOMEM;
+        }
+        if (s == TSU_AGAIN || j->chunk) {
+            j->table = tsu_live_tid(env, c.live);
+            j->spec = enif_make_resource(env, spec.spec);
+        }
+        tsu_ms_scratch_deinit(&q.scratch);
+        tsu_writer_deinit(&q.object);
+        tsu_writer_deinit(&self);
+    }
+    tsu_spec_done(&spec);
+    tsu_call_end(&c);
+    if (q.timed) tsu_slice_end(env, &q.slice);
+    if (s == TSU_AGAIN) {
+        ERL_NIF_TERM rest[8] = { j->table, j->spec, enif_make_int(env, (int)j->mode), tsu_reply_bool(j->chunk),
+                                 enif_make_uint64(env, j->count_max), cursor, j->list, enif_make_uint64(env, j->count) };
+
+        (void)enif_consume_timeslice(env, 10);          /* a batch of somebody else's may be in the way */
+        return enif_schedule_nif(env, "search", 0, search_more, 8, rest);
+    }
+    if (s != TSU_OK) return tsu_reply_status(env, s);
+    return job_reply(env, j, ordered, cursor);
+}
+
+static ERL_NIF_TERM search_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    job          j = { .table = argv[0], .spec = argv[1], .chunk = argv[3] == tsu_atom_true, .cursor = argv[5], .list = argv[6] };
+    int          mode;
+    ErlNifUInt64 count_max, count;
+
+    (void)argc;
+    if (!enif_get_int(env, argv[2], &mode) || !enif_get_uint64(env, argv[4], &count_max)
+        || !enif_get_uint64(env, argv[7], &count)) return enif_make_badarg(env);
+    j.mode = (search_mode)mode;
+    j.count_max = count_max;
+    j.count = count;
+    return job_run(env, &j);
+}
+
+static bool mode_read(ERL_NIF_TERM term, search_mode *mode)
+{
+    const ERL_NIF_TERM modes[] = { tsu_atom_select, tsu_atom_reverse, tsu_atom_count, tsu_atom_delete, tsu_atom_replace };
+
+    for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (term != modes[i]) continue;
+        *mode = (search_mode)i;
+        return true;
+    }
+    return false;
+}
+
+/* search(T, Specification, select | reverse | count | delete | replace) */
+TSU_NIF(tsu_nif_search)
+{
+    job j = { .table = argv[0], .spec = argv[1], .count_max = UINT64_MAX, .cursor = tsu_atom_start, .list = tsu_nil };
+
+    (void)argc;
+    if (!mode_read(argv[2], &j.mode)) return enif_make_badarg(env);
+    return job_run(env, &j);
+}
+
+/* chunk(T, Specification, select | reverse, start | Cursor, Max) -> {List, Count, Cursor | done, Tid, Compiled, IsOrdered}: at least Max results,
+ * unless those are all: more if a key of a bag has them. With a cursor the specification is the compiled one. */
+TSU_NIF(tsu_nif_chunk)
+{
+    job     j = { .table = argv[0], .spec = argv[1], .chunk = true, .cursor = argv[3], .list = tsu_nil };
+    int64_t max;
+
+    (void)argc;
+    if (!mode_read(argv[2], &j.mode) || j.mode > REVERSE) return enif_make_badarg(env);
+    j.count_max = tsu_small_read(argv[4], &max) && max > 0 ? (uint64_t)max : 0;      /* 0: refused once the table is known */
+    return job_run(env, &j);
+}
+
+/* ---- Specifications as such ---- */
+
+/* compile(Specification) -> Compiled */
+TSU_NIF(tsu_nif_compile)
+{
+    tsu_thread  *self = tsu_thread_self();
+    tsu_spec_arg spec;
+    tsu_status   s;
+    ERL_NIF_TERM term = 0;
+
+    (void)argc;
+    if (self == NULL) return tsu_reply_limit(env);
+    tsu_pin(self);
+    s = tsu_spec_read(&spec, env, self, argv[0], false);
+    if (s == TSU_OK) {
+        term = enif_make_resource(env, spec.spec);
+        tsu_spec_done(&spec);
+    }
+    tsu_unpin(self);
+    return s == TSU_OK ? term : tsu_reply_status(env, s);
+}
+
+/* is_compiled(Term) */
+TSU_NIF(tsu_nif_is_compiled)
+{
+    void *spec;
+
+    (void)argc;
+    return tsu_reply_bool(enif_get_resource(env, argv[0], tsu_type_spec, &spec));
+}
+
+/* The term that the specification was compiled from, or `none`. */
+TSU_NIF(tsu_nif_source)
+{
+    void          *object;
+    const uint8_t *p;
+    ERL_NIF_TERM   term;
+
+    (void)argc;
+    if (!enif_get_resource(env, argv[0], tsu_type_spec, &object)) return tsu_reply_badarg(env, tsu_atom_none);
+    if (((tsu_spec *)object)->len == 0) return tsu_atom_none;
+    p = ((tsu_spec *)object)->bytes;
+    term = tsu_nif_decode_term(env, &p);
+    return term == 0 ? tsu_reply_limit(env) : term;
+}
+
+/* run(Compiled, List, Acc) -> {Rest, Acc}: what it makes of the tuples of a list, in front of Acc, up to the end or to what is no
+ * tuple. */
+TSU_NIF(tsu_nif_run)
+{
+    tsu_slice      slice = tsu_slice_begin();
+    ERL_NIF_TERM   list = argv[1], acc = argv[2], head, tail, rest[3];
+    tsu_ms_scratch scratch;
+    tsu_key_arg    object;
+    uint8_t        room[32];
+    tsu_writer     self;
+    ErlNifPid      pid;
+    void          *spec;
+    tsu_status     s;
+    bool           over = false;
+    size_t         n = 0;
+
+    (void)argc;
+    if (!enif_get_resource(env, argv[0], tsu_type_spec, &spec)) return tsu_reply_badarg(env, tsu_atom_none);
+    tsu_writer_init(&self, room, sizeof room);
+    tsu_nif_encode_term(env, enif_make_pid(env, enif_self(env, &pid)), &self);
+    tsu_ms_scratch_init(&scratch);
+    scratch.self = self.bytes;
+    s = tsu_ms_scratch_for(&scratch, ((tsu_spec *)spec)->ms);
+    while (s == TSU_OK && !over && enif_get_list_cell(env, list, &head, &tail) && enif_is_tuple(env, head)) {
+        tsu_ms_result r;
+
+        s = tsu_object_read(&object, env, head, 0);
+        if (s != TSU_OK) break;
+        s = tsu_ms_run(((tsu_spec *)spec)->ms, &scratch, object.w.bytes, &r);
+        if (s == TSU_OK && r.outcome != TSU_MS_NO_MATCH) {
+            const uint8_t *p = r.term;
+            ERL_NIF_TERM   term = r.outcome == TSU_MS_OBJECT ? head : tsu_nif_decode_term(env, &p);
+
+            if (term == 0) s = TSU_NOMEM;
+            else acc = enif_make_list_cell(env, term, acc);
+        }
+        tsu_key_done(&object);
+        list = tail;
+        over = ++n % OBJECTS_BETWEEN_LOOKS == 0 && tsu_slice_over(&slice);
+    }
+    tsu_ms_scratch_deinit(&scratch);
+    tsu_writer_deinit(&self);
+    tsu_slice_end(env, &slice);
+    if (s != TSU_OK) return tsu_reply_status(env, s);
+    if (!over) return enif_make_tuple2(env, list, acc);
+    rest[0] = argv[0];
+    rest[1] = list;
+    rest[2] = acc;
+    return enif_schedule_nif(env, "run", 0, tsu_nif_run, 3, rest);
+}

@@ -1,0 +1,157 @@
+#include "nif/spec.h"
+
+#include "nif/resource.h"
+#include "term/arith.h"
+#include "term/hash.h"
+
+#define ARITH_BITS_MAX_27 4194303u   /* integers are shorter from there on */
+#define CACHE_SLOTS     256u
+#define CACHE_BYTES_MAX 4096u        /* of a specification that is kept */
+
+static tsu_word cache[CACHE_SLOTS];     /* tsu_spec *, each with a reference */
+
+static void release_retired(tsu_thread *self, void *spec, size_t bytes)
+{
+    (void)self;
+    (void)bytes;
+    enif_release_resource(spec);
+}
+
+static tsu_spec *cached(uint64_t hash, const uint8_t *bytes, size_t len)
+{
+    tsu_spec *spec = (tsu_spec *)(uintptr_t)tsu_load_acquire(&cache[hash % CACHE_SLOTS]);
+
+    if (spec == NULL || spec->hash != hash || spec->len != len || memcmp(spec->bytes, bytes, len) != 0) return NULL;
+    return spec;
+}
+
+static tsu_status compile(tsu_writer *w, tsu_spec_arg *arg, tsu_thread *self)
+{
+    bool       plain = w->handle_count == 0, keep = plain && w->len <= CACHE_BYTES_MAX;
+    uint64_t   hash = keep ? tsu_hash(w->bytes, w->len, 0) : 0;
+    tsu_spec  *spec = keep ? cached(hash, w->bytes, w->len) : NULL;
+    tsu_status s;
+    uint64_t   old;
+
+    arg->owned = false;
+    arg->spec = spec;
+    if (spec != NULL) return TSU_OK;
+    spec = enif_alloc_resource(tsu_type_spec, sizeof *spec + (plain ? w->len : 0));
+    if (spec == NULL) return TSU_NOMEM;
+    memset(spec, 0, sizeof *spec);
+    s = tsu_ms_compile(w->bytes, w->len, w->handles, w->handle_count, true, &spec->ms, NULL);
+    if (s != TSU_OK) {
+        spec->ms = NULL;
+        enif_release_resource(spec);
+        return s;
+    }
+    tsu_writer_give(w);
+    arg->spec = spec;
+    arg->owned = !keep;
+    if (plain) {
+        spec->len = w->len;
+        memcpy(spec->bytes, w->bytes, w->len);
+    }
+    if (keep) {
+        spec->hash = hash;
+        old = tsu_exchange(&cache[hash % CACHE_SLOTS], (uint64_t)(uintptr_t)spec);
+        if (old != 0) tsu_retire(self, (void *)(uintptr_t)old, sizeof *spec, release_retired);
+    }
+    return TSU_OK;
+}
+
+tsu_status tsu_spec_read(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ERL_NIF_TERM term, bool compiled)
+{
+    uint8_t    buffer[TSU_ARGS_BYTES];
+    tsu_writer w;
+    tsu_status s;
+    void      *object;
+
+    arg->plan = arg->own_plan = NULL;
+    arg->owned = false;
+    if (compiled) {
+        if (!enif_get_resource(env, term, tsu_type_spec, &object)) return TSU_BADARG;
+        arg->spec = object;
+        return TSU_OK;
+    }
+    if (!enif_is_list(env, term)) return TSU_BADARG;
+    tsu_writer_init(&w, buffer, sizeof buffer);
+    s = tsu_nif_encode_term(env, term, &w);
+    if (s == TSU_OK) s = compile(&w, arg, self);
+    tsu_writer_deinit(&w);
+    return s;
+}
+
+tsu_status tsu_spec_plan(tsu_spec_arg *arg, uint32_t keypos, bool ordered)
+{
+    tsu_word  *word = &arg->spec->plans[ordered];
+    tsu_plan  *plan = (tsu_plan *)(uintptr_t)tsu_load_acquire(word);
+    uint64_t   none = 0;
+    tsu_status s;
+
+    if (TSU_LIKELY(plan != NULL && plan->keypos == keypos)) {
+        arg->plan = plan;
+        return TSU_OK;
+    }
+    s = tsu_plan_create(arg->spec->ms, keypos, ordered, &arg->own_plan);
+    if (s != TSU_OK) {
+        arg->own_plan = NULL;
+        return s;
+    }
+    arg->plan = arg->own_plan;
+    if (tsu_cas(word, &none, (uint64_t)(uintptr_t)arg->own_plan)) arg->own_plan = NULL;
+    return TSU_OK;
+}
+
+void tsu_spec_done(tsu_spec_arg *arg)
+{
+    tsu_plan_destroy(arg->own_plan);
+    if (arg->owned) enif_release_resource(arg->spec);
+}
+
+void tsu_spec_dtor(ErlNifEnv *env, void *object)
+{
+    tsu_spec *spec = object;
+
+    (void)env;
+    for (int i = 0; i < 2; i++) tsu_plan_destroy((tsu_plan *)(uintptr_t)tsu_load_relaxed(&spec->plans[i]));
+    tsu_ms_destroy(spec->ms);
+}
+
+static bool atom_of(const uint8_t *text, size_t len, uint64_t *atom)
+{
+    ErlNifEnv   *env = enif_alloc_env();
+    ERL_NIF_TERM term;
+    bool         made = false;
+
+    if (env == NULL) return false;
+    if (enif_make_existing_atom_len(env, (const char *)text, len, &term, ERL_NIF_LATIN1)) {
+        *atom = term >> 6;
+        made = true;
+    }
+    enif_free_env(env);
+    return made;
+}
+
+void tsu_spec_load(ErlNifEnv *env)
+{
+    ErlNifSysInfo info;
+
+    enif_system_info(&info, sizeof info);
+    tsu_match = (tsu_match_config){
+        .otp = (unsigned)strtoul(info.otp_release, NULL, 10),
+        .atom_true = tsu_atom_true >> 6,
+        .atom_false = tsu_atom_false >> 6,
+        .atom_exit = enif_make_atom(env, "EXIT") >> 6,
+        .atom_of = atom_of,
+    };
+    if (tsu_match.otp >= 27) tsu_arith_bits_max = ARITH_BITS_MAX_27;
+}
+
+void tsu_spec_unload(void)
+{
+    for (size_t i = 0; i < CACHE_SLOTS; i++) {
+        uint64_t old = tsu_exchange(&cache[i], 0);
+        if (old != 0) enif_release_resource((void *)(uintptr_t)old);
+    }
+}

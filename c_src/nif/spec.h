@@ -1,0 +1,43 @@
+/* spec.h: match specifications as arguments: compiled once, kept with their plans.
+ *
+ * A specification that is given as a list is encoded and looked up among the compiled ones of late, so that a call that gives the same one
+ * again compiles nothing. Compiled ones are resources: what match_spec_compile/1 answers, and what continuations hold.
+ *
+ * Threads     any. The table of compiled ones is lock-free: a slot is exchanged, and what was there is let go of when nobody pinned can see it.
+ * Checked by  tsunami_select_tests.erl
+ */
+#ifndef TSU_NIF_SPEC_H
+#define TSU_NIF_SPEC_H
+
+#include "nif/args.h"
+#include "term/matchplan.h"
+#include "term/matchvm.h"
+
+typedef struct tsu_spec {
+    tsu_ms  *ms;
+    tsu_word plans[2];           /* tsu_plan *, or 0: for a hash table, for an ordered one; made when first asked for */
+    uint64_t hash;
+    size_t   len;
+    uint8_t  bytes[];            /* the specification, unless it has handles */
+} tsu_spec;
+
+typedef struct tsu_spec_arg {
+    tsu_spec       *spec;
+    const tsu_plan *plan;
+    tsu_plan       *own_plan;    /* else NULL */
+    bool            owned;       /* a reference to spec is ours */
+} tsu_spec_arg;
+
+/* A list, or if `compiled` a reference to one that is compiled. BADARG: neither, or no specification. On OK call done, still pinned. */
+tsu_status tsu_spec_read(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ERL_NIF_TERM term, bool compiled);
+/* Sets arg->plan. */
+tsu_status tsu_spec_plan(tsu_spec_arg *arg, uint32_t keypos, bool ordered);
+void tsu_spec_done(tsu_spec_arg *arg);
+
+void tsu_spec_dtor(ErlNifEnv *env, void *object);
+/* Fills in what compiling has to know of this VM. */
+void tsu_spec_load(ErlNifEnv *env);
+/* Lets go of all that are kept. No other call may be on its way. */
+void tsu_spec_unload(void);
+
+#endif

@@ -1,0 +1,325 @@
+%% Searches of tables by match specifications, beside ets: all kinds of table, all functions, plans and chunks.
+%%
+%% What a specification means is held against ets in tsunami_match_tests.erl; here it is where the library looks, and what it
+%% does with what it finds.
+-module(tsunami_select_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+-define(KINDS, [set, ordered_set, bag, duplicate_bag]).
+
+%% ---- Random specifications on random tables ----
+
+random_searches_answer_as_those_of_ets_test_() ->
+    {timeout, 300, fun() -> random(fun() -> searches(pick(?KINDS), 1 + upto(1)) end, 1500) end}.
+
+random_changes_leave_what_they_leave_in_ets_test_() ->
+    {timeout, 300, fun() -> random(fun() -> changes(pick(?KINDS), 1 + upto(1)) end, 1500) end}.
+
+random(Case, Rounds) ->
+    Seed = case os:getenv("TSU_SEED") of
+               false -> erlang:system_time() band 16#ffffffff;
+               S -> list_to_integer(S)
+           end,
+    io:format(user, "TSU_SEED=~b~n", [Seed]),
+    rand:seed(exsss, Seed),
+    [Case() || _ <- lists:seq(1, Rounds * list_to_integer(os:getenv("TSU_ROUNDS", "100")) div 100 + 1)],
+    ok.
+
+%% The results of one table of each module, equal but for the order that is nobody's.
+searches(Kind, KeyPos) ->
+    with_tables(Kind, KeyPos,
+                fun(E, T) ->
+                        Spec = spec(KeyPos),
+                        Same = fun(F) -> same(Kind, Spec, F, E, T) end,
+                        Same(fun(M, Tab) -> M:select(Tab, Spec) end),
+                        Same(fun(M, Tab) -> M:select_reverse(Tab, Spec) end),
+                        Same(fun(M, Tab) -> M:select_count(Tab, Spec) end),
+                        Limit = 1 + upto(5),
+                        Same(fun(M, Tab) -> chunks(M, select, M:select(Tab, Spec, Limit), Limit) end),
+                        Same(fun(M, Tab) -> chunks(M, select_reverse, M:select_reverse(Tab, Spec, Limit), Limit) end),
+                        {Pattern, _, _} = hd(Spec),
+                        Same(fun(M, Tab) -> M:match(Tab, Pattern) end),
+                        Same(fun(M, Tab) -> M:match_object(Tab, Pattern) end),
+                        Same(fun(M, Tab) -> chunks(M, match, M:match(Tab, Pattern, Limit), Limit) end)
+                end).
+
+changes(Kind, KeyPos) ->
+    with_tables(Kind, KeyPos,
+                fun(E, T) ->
+                        Spec = [{H, G, pick([[true], [true], B])} || {H, G, B} <- spec(KeyPos)],
+                        case upto(2) of
+                            0 -> same(Kind, Spec, fun(M, Tab) -> M:select_delete(Tab, Spec) end, E, T);
+                            1 -> same(Kind, Spec, fun(M, Tab) -> M:match_delete(Tab, element(1, hd(Spec))) end, E, T);
+                            2 ->
+                                Replace = [{H, G, pick([['$_'], [replacement(H, KeyPos)]])} || {H, G, _} <- Spec],
+                                same(Kind, Replace, fun(M, Tab) -> M:select_replace(Tab, Replace) end, E, T)
+                        end,
+                        same(Kind, Spec, fun(M, Tab) -> M:tab2list(Tab) end, E, T),
+                        same(Kind, Spec, fun(M, Tab) -> M:info(Tab, size) end, E, T),
+                        [?assertEqual({Spec, K, ets:lookup(E, K)}, {Spec, K, tsunami:lookup(T, K)})
+                         || K <- lists:usort([element(KeyPos, O) || O <- ets:tab2list(E)])]
+                end).
+
+replacement(Head, KeyPos) when is_tuple(Head), tuple_size(Head) >= KeyPos ->
+    {list_to_tuple([if I =:= KeyPos -> expression(element(I, Head)); true -> pick([new, {element, 1, '$_'}, 7]) end
+                    || I <- lists:seq(1, tuple_size(Head))])};
+replacement(_, KeyPos) ->
+    {setelement(KeyPos, {new, 1}, {element, KeyPos, '$_'})}.
+
+expression(T) when is_tuple(T) -> {list_to_tuple([expression(X) || X <- tuple_to_list(T)])};
+expression(T) -> T.
+
+chunks(_, _, '$end_of_table', _) ->
+    [];
+chunks(M, F, {List, Next}, Limit) ->
+    true = length(List) =< Limit,
+    true = List =/= [],
+    Next =:= '$end_of_table' orelse (true = length(List) =:= Limit),
+    List ++ chunks(M, F, M:F(Next), Limit).
+
+same(Kind, Spec, F, E, T) ->
+    A = answer(Kind, F, ets, E),
+    B = answer(Kind, F, tsunami, T),
+    A =:= B orelse error({Kind, Spec, {ets, shown(A)}, {tsunami, shown(B)}, ets:tab2list(E)}).
+
+shown([B | _] = L) when is_binary(B) -> [binary_to_term(X) || X <- L];
+shown(Other) -> Other.
+
+answer(Kind, F, M, Tab) ->
+    try F(M, Tab) of
+        List when is_list(List), Kind =/= ordered_set -> lists:sort([term_to_binary(X) || X <- List]);     %% 1 is not 1.0
+        Other -> Other
+    catch
+        error:Reason -> {error, Reason}
+    end.
+
+with_tables(Kind, KeyPos, F) ->
+    E = ets:new(e, [Kind, {keypos, KeyPos}]),
+    T = tsunami:new(t, [Kind, {keypos, KeyPos}]),
+    Objects = [object(KeyPos) || _ <- lists:seq(1, upto(40))],
+    %% One by one: ets puts a list into a bag in reverse.
+    [begin ets:insert(E, O), tsunami:insert(T, O) end || O <- Objects],
+    F(E, T),
+    ets:delete(E),
+    tsunami:delete(T).
+
+object(1) -> list_to_tuple([key() | rest()]);
+object(2) -> list_to_tuple([value(), key() | rest()]).
+
+rest() -> [value() || _ <- lists:seq(1, pick([0, 1, 1, 1, 2]))].
+
+key() ->
+    case upto(9) of
+        0 -> {upto(2), upto(2)};
+        1 -> {upto(2), pick([a, b]), upto(2)};
+        2 -> [upto(2), upto(2)];
+        3 -> [upto(2) | pick([[], [a], b])];
+        4 -> pick([1.0, 2.0, a, b, <<"ab">>, <<"abc">>, #{a => 1}, {#{a => 1}, 1}, [], {}]);
+        _ -> upto(6)
+    end.
+
+value() -> pick([0, 1, 2, a, {1, b}, [1, 2], <<"x">>, 1.0]).
+
+spec(KeyPos) -> [clause(KeyPos) || _ <- lists:seq(1, pick([1, 1, 1, 2, 3]))].
+
+clause(KeyPos) ->
+    Key = pick([key(), '$1', '$1', '_', pattern(key())]),
+    Head = case upto(9) of
+               0 -> pick(['_', '$1']);
+               _ -> setelement(KeyPos, list_to_tuple([pick([value(), '_', '$2', '$3', '$3']) || _ <- lists:seq(1, pick([1, 2, 2, 2, 3, 3]) + KeyPos - 1)]), Key)
+           end,
+    Bound = [V || V <- ['$1', '$2', '$3'], occurs(V, Head)],
+    {Head, [guard(KeyPos, Bound) || _ <- lists:seq(1, pick([0, 1, 1, 2]))],
+     [pick([true, '$_', '$$', {{pick(Bound ++ [x]), y}}, pick(Bound ++ ['$_'])])]}.
+
+pattern(T) when is_tuple(T), tuple_size(T) > 0 ->
+    setelement(1 + upto(tuple_size(T) - 1), T, pick(['_', '$1', '$2']));
+pattern([H | T]) -> pick([[H | '_'], [H | '$2'], ['$1' | T], [H, '_']]);
+pattern(T) -> T.
+
+occurs(V, V) -> true;
+occurs(V, T) when is_tuple(T) -> occurs(V, tuple_to_list(T));
+occurs(V, [H | T]) -> occurs(V, H) orelse occurs(V, T);
+occurs(_, _) -> false.
+
+guard(KeyPos, Bound) ->
+    A = pick(Bound ++ ['$_' || Bound =:= []] ++ [{element, KeyPos, '$_'}]),
+    C = case key() of
+            K when is_tuple(K); is_map(K) -> {const, K};
+            K -> K
+        end,
+    case upto(7) of
+        0 -> {'orelse', {'=:=', A, C}, {'>', A, C}};
+        1 -> {is_integer, A};
+        2 -> {'andalso', {'>', A, upto(3)}, {'<', A, 3 + upto(3)}};
+        _ ->
+            Op = pick(['>', '<', '>=', '=<', '==', '=:=', '/=', '=/=']),
+            case upto(1) of
+                0 -> {Op, A, C};
+                1 -> {Op, C, A}
+            end
+    end.
+
+pick(L) -> lists:nth(rand:uniform(length(L)), L).
+upto(N) -> rand:uniform(N + 1) - 1.
+
+%% ---- Named cases ----
+
+a_specification_is_refused_even_if_nothing_could_match_test_() ->
+    [fun() ->
+             T = tsunami:new(t, [Kind]),
+             [?assertError(badarg, tsunami:select(T, Spec)) || Spec <- bad_specs()],
+             [?assertError(badarg, tsunami:select_count(T, Spec)) || Spec <- bad_specs()],
+             ?assertError(badarg, tsunami:select(T, [{'_', [], ['$_']}], 0)),
+             ?assertError(badarg, tsunami:select(T, [{'_', [], ['$_']}], a)),
+             tsunami:delete(T)
+     end || Kind <- ?KINDS].
+
+bad_specs() -> [foo, [foo], [{a, b}], [{'_', [], []}], [{{'$1'}, [{nope, '$1'}], [true]}], [{{'$1'}, [], ['$2']}],
+                [{'_', [], [true]} | x]].
+
+no_clause_finds_nothing_test() ->
+    T = tsunami:new(t, []),
+    true = tsunami:insert(T, {1}),
+    ?assertEqual([], tsunami:select(T, [])),
+    ?assertEqual(0, tsunami:select_count(T, [])),
+    ?assertEqual('$end_of_table', tsunami:select(T, [], 1)),
+    ?assertError(badarg, tsunami:match_spec_compile([])).
+
+a_chunk_that_ends_with_the_table_has_a_continuation_to_its_end_test_() ->
+    [fun() ->
+             T = tsunami:new(t, [Kind]),
+             true = tsunami:insert(T, [{I} || I <- lists:seq(1, 6)]),
+             {L1, C1} = tsunami:select(T, [{{'$1'}, [], ['$1']}], 3),
+             {L2, C2} = tsunami:select(C1),
+             ?assertEqual([1, 2, 3, 4, 5, 6], lists:sort(L1 ++ L2)),
+             ?assertEqual('$end_of_table', tsunami:select(C2)),
+             ?assertMatch({L2, _}, tsunami:match_object(C1)),
+             ?assertMatch({[4], '$end_of_table'}, tsunami:select(T, [{{4}, [], [4]}], 100)),
+             tsunami:delete(T),
+             ?assertError(badarg, tsunami:select(C1))
+     end || Kind <- ?KINDS].
+
+a_continuation_belongs_to_the_table_and_not_to_its_name_test() ->
+    T = tsunami:new(tsunami_select_name, [named_table, ordered_set]),
+    true = tsunami:insert(T, [{I} || I <- lists:seq(1, 6)]),
+    {[{1}], C} = tsunami:select(T, [{'_', [], ['$_']}], 1),
+    tsunami_select_other = tsunami:rename(T, tsunami_select_other),
+    ?assertMatch({[{2}], _}, tsunami:select(C)),
+    true = tsunami:delete(tsunami_select_other),
+    T = tsunami:new(tsunami_select_name, [named_table, ordered_set]),
+    ?assertError(badarg, tsunami:select(C)),
+    true = tsunami:delete(T).
+
+a_continuation_that_has_been_far_away_is_repaired_test_() ->
+    [fun() ->
+             T = tsunami:new(t, [Kind]),
+             true = tsunami:insert(T, [{I} || I <- lists:seq(1, 6)]),
+             Spec = [{{'$1'}, [], ['$1']}],
+             {_, C} = tsunami:select(T, Spec, 2),
+             Size = if Kind =:= ordered_set -> 8; true -> 6 end,
+             At = if Kind =:= ordered_set -> 5; true -> 4 end,
+             ?assertEqual(Size, tuple_size(C)),
+             ?assert(tsunami:is_compiled_ms(element(At, C))),
+             Broken = setelement(At, C, <<>>),
+             ?assertError(badarg, tsunami:select(Broken)),
+             ?assertEqual(tsunami:select(C), without_spec(At, tsunami:select(C), tsunami:select(tsunami:repair_continuation(Broken, Spec)))),
+             ?assertEqual(C, tsunami:repair_continuation(C, Spec)),
+             tsunami:delete(T)
+     end || Kind <- ?KINDS].
+
+%% The same but for the specification, which was compiled twice.
+without_spec(At, {_, C}, {List, D}) -> {List, setelement(At, D, element(At, C))}.
+
+made_up_continuations_are_refused_test() ->
+    T = tsunami:new(t, []),
+    true = tsunami:insert(T, [{I} || I <- lists:seq(1, 6)]),
+    {_, {Tid, Cursor, 2, Ms, [], 0}} = tsunami:select(T, [{{'$1'}, [], ['$1']}], 2),
+    [?assertError(badarg, tsunami:select(C))
+     || C <- [{}, {Tid}, a, 1, [], {Tid, <<>>, 2, Ms, [], 0}, {Tid, <<1:64/little>>, 2, Ms, [], 0}, {Tid, <<0:64, 255>>, 2, Ms, [], 0},
+              {Tid, Cursor, 0, Ms, [], 0}, {Tid, Cursor, a, Ms, [], 0}, {Tid, Cursor, 2, [], [], 0}, {Tid, Cursor, 2, Ms, [a], 0},
+              {Tid, Cursor, 2, make_ref(), [], 0}, {Tid, done, 2, <<>>, [], 0}, {Tid, 7, 2, Ms, [], 0},
+              {Tid, Cursor, <<>>, 2, Ms, [], 0, 7}, {make_ref(), Cursor, 2, Ms, [], 0}, {Tid, Cursor, 2, Ms, [a | b], 1}]].
+
+what_is_there_throughout_is_in_exactly_one_chunk_test_() ->
+    [{timeout, 60, fun() ->
+             T = tsunami:new(t, [Kind, public]),
+             Stay = lists:seq(1, 4000, 2),
+             true = tsunami:insert(T, [{I} || I <- Stay]),
+             Writer = spawn_link(fun() -> churn(T) end),
+             [begin
+                  L = [I || I <- chunks(tsunami, select, tsunami:select(T, [{{'$1'}, [], ['$1']}], 7), 7), I rem 2 =:= 1],
+                  ?assertEqual(Stay, lists:sort(L))
+              end || _ <- lists:seq(1, 10)],
+             unlink(Writer),
+             Ref = monitor(process, Writer),
+             exit(Writer, kill),
+             receive {'DOWN', Ref, _, _, _} -> tsunami:delete(T) end
+     end} || Kind <- ?KINDS].
+
+churn(T) ->
+    I = 2 * rand:uniform(2000),
+    true = tsunami:insert(T, {I}),
+    true = tsunami:delete(T, 2 * rand:uniform(2000)),
+    churn(T).
+
+concurrent_replacements_lose_no_increment_test_() ->
+    [{timeout, 60, fun() ->
+             T = tsunami:new(t, [Kind, public]),
+             true = tsunami:insert(T, [{I, 0} || I <- lists:seq(1, 10)]),
+             Spec = [{{'$1', '$2'}, [], [{{'$1', {'+', '$2', 1}}}]}],
+             Pids = [spawn_monitor(fun() -> [10 = tsunami:select_replace(T, Spec) || _ <- lists:seq(1, 500)] end)
+                     || _ <- lists:seq(1, 4)],
+             [receive {'DOWN', R, _, _, Why} -> ?assertEqual(normal, Why) end || {_, R} <- Pids],
+             ?assertEqual([{I, 2000} || I <- lists:seq(1, 10)], lists:sort(tsunami:tab2list(T))),
+             tsunami:delete(T)
+     end} || Kind <- [set, ordered_set, duplicate_bag]].
+
+concurrent_deletions_count_each_object_once_test_() ->
+    [{timeout, 60, fun() ->
+             T = tsunami:new(t, [Kind, public]),
+             true = tsunami:insert(T, [{I rem 1000, I} || I <- lists:seq(1, 20000)]),
+             Size = tsunami:info(T, size),
+             Self = self(),
+             Pids = [spawn_link(fun() -> Self ! {self(), tsunami:select_delete(T, [{{'_', '$1'}, [{'=/=', {'rem', '$1', 3}, 0}], [true]}])} end)
+                     || _ <- lists:seq(1, 4)],
+             Gone = lists:sum([receive {P, N} -> N end || P <- Pids]),
+             ?assertEqual(Size - Gone, tsunami:info(T, size)),
+             ?assertEqual(Size - Gone, length(tsunami:tab2list(T))),
+             ?assertEqual([], [O || {_, I} = O <- tsunami:tab2list(T), I rem 3 =/= 0]),
+             tsunami:delete(T)
+     end} || Kind <- ?KINDS].
+
+results_outlive_the_objects_they_come_from_test() ->
+    T = tsunami:new(t, [ordered_set]),
+    Bin = binary:copy(<<"0123456789">>, 200),
+    true = tsunami:insert(T, [{I, Bin, #{I => Bin}, make_ref()} || I <- lists:seq(1, 50)]),
+    L = tsunami:select(T, [{{'$1', '$2', '$3', '_'}, [], [#{'$1' => {{'$2', '$3'}}}]}]),
+    true = tsunami:delete(T),
+    tsunami_nif:sync(),
+    garbage_collect(),
+    ?assertEqual([#{I => {Bin, #{I => Bin}}} || I <- lists:seq(1, 50)], L).
+
+references_and_large_binaries_are_kept_by_a_replacement_test_() ->
+    [fun() ->
+             T = tsunami:new(t, [Kind]),
+             Counter = atomics:new(1, []),
+             Bin = binary:copy(<<"0123456789">>, 200),
+             true = tsunami:insert(T, [{I, Counter, Bin} || I <- lists:seq(1, 20)]),
+             20 = tsunami:select_replace(T, [{{'$1', '$2', '$3'}, [], [{{'$1', '$3', '$2', x}}]}]),
+             ?assertEqual([{I, Bin, Counter, x} || I <- lists:seq(1, 20)], lists:sort(tsunami:tab2list(T))),
+             tsunami:delete(T)
+     end || Kind <- [set, ordered_set, duplicate_bag]].
+
+a_range_of_an_ordered_set_is_a_range_of_its_search_test() ->
+    T = tsunami:new(t, [ordered_set]),
+    true = tsunami:insert(T, [{I, I rem 7} || I <- lists:seq(1, 200000)]),
+    Spec = [{{'$1', '_'}, [{'>=', '$1', 1000}, {'<', '$1', 1100}], ['$1']}],
+    ?assertEqual(lists:seq(1000, 1099), tsunami:select(T, Spec)),
+    ?assertEqual(lists:seq(1099, 1000, -1), tsunami:select_reverse(T, Spec)),
+    Two = [{{'$1', '_'}, [{'<', '$1', 3}], ['$1']}, {{'$1', '_'}, [{'>', '$1', 199998}], ['$1']}, {{70000, '_'}, [], [seventy]}],
+    ?assertEqual([1, 2, seventy, 199999, 200000], tsunami:select(T, Two)),
+    ?assertEqual([200000, 199999, seventy, 2, 1], tsunami:select_reverse(T, Two)),
+    ?assertEqual([], tsunami:select(T, [{{'$1', '_'}, [{'>', '$1', 5}, {'<', '$1', 5}], ['$1']}])),
+    tsunami:delete(T).
