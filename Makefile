@@ -171,7 +171,7 @@ $(foreach t,$(TEST_SRC) $(STRESS_SRC) $(FUZZ_SRC),$(eval $(call test_rule,$(t)))
 
 # ---- what people call ----------------------------------------------------------------------------
 
-.PHONY: demo test check coverage race fuzz specs bench slices fresh tidy clean package-test
+.PHONY: demo test check coverage race fuzz specs bench slices fresh tidy clean package-test conformance
 .PHONY: list-tests list-stress list-fuzz list-engine-objects engine-objects
 
 demo:              ## install what is missing, build, and show tsunami beside ets on real data
@@ -203,6 +203,9 @@ slices: all        ## calls that hold a scheduler for more than 1 ms (SLICES='pa
 
 fresh:             ## the README's commands on fresh Debian 12 and 13 systems
 	@tools/fresh.sh
+
+conformance:       ## OTP's own suite for ets, run against tsunami (CASES='name ...'; ARGS=--stock or --selftest)
+	@tools/conformance.sh $(ARGS) $(if $(CASES),--case $(CASES))
 
 tidy:              ## layers, ways out of the engine, side effects in checks, dead files
 	@tools/tidy.sh

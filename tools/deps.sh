@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # deps.sh GROUP...: makes sure that the tools of each group are there.
 #
-# Groups: build test race fuzz specs fresh bench package. Looks for a tool by using it (a command, a header,
+# Groups: build test race fuzz specs fresh bench package conformance. Looks for a tool by using it (a command, a header,
 # an Erlang module), never by the name of a package; only what is missing is installed,
 # with apt-get where there is one and we are root or have sudo. Elsewhere it says in words
 # what is missing and fails. NO_INSTALL=1 always does the latter.
@@ -67,6 +67,11 @@ fresh() {
     need "git"                              git           has git
     need "tar"                              tar           has tar
 }
+conformance() {
+    build
+    need "tar"                              tar           has tar
+    need "xz"                               xz-utils      has xz
+}
 package() {
     build
     need "rebar3"                           rebar3        has rebar3
@@ -121,6 +126,7 @@ for group in "$@"; do
     specs)       settle specs || exit 1 ;;
     fresh)       settle fresh || exit 1 ;;
     package)     settle package || exit 1 ;;
+    conformance) settle conformance || exit 1 ;;
     *) echo "deps.sh: no group $group" >&2; exit 2 ;;
     esac
 done
