@@ -323,3 +323,32 @@ a_range_of_an_ordered_set_is_a_range_of_its_search_test() ->
     ?assertEqual([200000, 199999, seventy, 2, 1], tsunami:select_reverse(T, Two)),
     ?assertEqual([], tsunami:select(T, [{{'$1', '_'}, [{'>', '$1', 5}, {'<', '$1', 5}], ['$1']}])),
     tsunami:delete(T).
+
+%% ---- The face ----
+
+%% What ets of OTP 28 exports.
+every_function_of_ets_is_there_test() ->
+    Wanted = [{all, 0}, {delete, 1}, {delete, 2}, {delete_all_objects, 1}, {delete_object, 2}, {file2tab, 1}, {file2tab, 2}, {first, 1},
+              {first_lookup, 1}, {foldl, 3}, {foldr, 3}, {from_dets, 2}, {fun2ms, 1}, {give_away, 3}, {i, 0}, {i, 1}, {i, 2}, {i, 3}, {info, 1},
+              {info, 2}, {init_table, 2}, {insert, 2}, {insert_new, 2}, {internal_delete_all, 2}, {internal_request_all, 0},
+              {internal_select_delete, 2}, {is_compiled_ms, 1}, {last, 1}, {last_lookup, 1}, {lookup, 2}, {lookup_element, 3},
+              {lookup_element, 4}, {match, 1}, {match, 2}, {match, 3}, {match_delete, 2}, {match_object, 1}, {match_object, 2},
+              {match_object, 3}, {match_spec_compile, 1}, {match_spec_run, 2}, {match_spec_run_r, 3}, {member, 2}, {module_info, 0},
+              {module_info, 1}, {new, 2}, {next, 2}, {next_lookup, 2}, {prev, 2}, {prev_lookup, 2}, {rename, 2}, {repair_continuation, 2},
+              {safe_fixtable, 2}, {select, 1}, {select, 2}, {select, 3}, {select_count, 2}, {select_delete, 2}, {select_replace, 2},
+              {select_reverse, 1}, {select_reverse, 2}, {select_reverse, 3}, {setopts, 2}, {slot, 2}, {tab2file, 2}, {tab2file, 3},
+              {tab2list, 1}, {tabfile_info, 1}, {table, 1}, {table, 2}, {take, 2}, {test_ms, 2}, {to_dets, 2}, {update_counter, 3},
+              {update_counter, 4}, {update_element, 3}, {update_element, 4}, {whereis, 1}],
+    ?assertEqual(Wanted, lists:sort(tsunami:module_info(exports))),
+    ?assertEqual([], ets:module_info(exports) -- Wanted).
+
+a_compiled_specification_runs_on_lists_test() ->
+    Spec = [{{'$1', '$2'}, [{'>', '$2', 1}], ['$1']}, {'$1', [{is_atom, '$1'}], [{{atom, '$1'}}]}],
+    List = [{a, 1}, {b, 2}, c, {d}, {e, 3}, 7],
+    Compiled = tsunami:match_spec_compile(Spec),
+    ?assert(tsunami:is_compiled_ms(Compiled)),
+    ?assertEqual(ets:match_spec_run(List, ets:match_spec_compile(Spec)), tsunami:match_spec_run(List, Compiled)),
+    ?assertEqual([2, 1, x], tsunami:match_spec_run_r([{1, 2}, {2, 2}], tsunami:match_spec_compile([{{'$1', '_'}, [], ['$1']}]), [x])),
+    [?assertError(badarg, tsunami:match_spec_run(L, C)) || {L, C} <- [{a, Compiled}, {[{a, 1} | b], Compiled}, {[{a}], <<>>}, {[{a}], make_ref()}]],
+    Large = [{I, I} || I <- lists:seq(1, 200000)],
+    ?assertEqual(199999, length(tsunami:match_spec_run(Large, Compiled))).
