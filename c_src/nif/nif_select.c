@@ -103,6 +103,34 @@ static bool search_show(void *ctx, const uint8_t *object)
     return ++q->looked % OBJECTS_BETWEEN_LOOKS != 0 || !slice_over(q);
 }
 
+/* An object of the one key that is asked for; in an ordered table it may be a key that only compares equal. */
+typedef struct one_key {
+    search            *search;
+    const tsu_key_arg *key;
+} one_key;
+
+static bool key_show(void *ctx, const uint8_t *object)
+{
+    one_key       *o = ctx;
+    size_t         len;
+    const uint8_t *key = tsu_object_key(object, o->search->keypos, &len);
+
+    if (len == o->key->w.len && memcmp(key, o->key->w.bytes, len) == 0) (void)search_show(o->search, object);
+    return o->search->status == TSU_OK;
+}
+
+static tsu_status key_run(search *q, const tsu_call *c, ERL_NIF_TERM term)
+{
+    tsu_key_arg key;
+    one_key     o = { q, &key };
+    tsu_status  s = tsu_key_read(&key, q->env, term);
+
+    if (s != TSU_OK) return s;
+    tsu_lookup(c->self, c->table, key.w.bytes, key.w.len, key_show, &o);
+    tsu_key_done(&key);
+    return q->status;
+}
+
 /* ---- Changing ---- */
 
 /* What is to become of an object, which may have changed since it was found. */
@@ -243,7 +271,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     tsu_spec_arg spec;
     search       q;
     bool         ordered;
-    ERL_NIF_TERM cursor = tsu_atom_done;
+    ERL_NIF_TERM cursor = tsu_atom_done, key = 0;
     tsu_writer   self;
     tsu_status   s;
 
@@ -260,16 +288,19 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
         tsu_call_end(&c);
         return job_reply(env, j, ordered, cursor);
     }
-    s = j->count_max == 0 ? TSU_BADARG : tsu_spec_read(&spec, env, c.self, j->spec, j->cursor != tsu_atom_start);
+    if (j->count_max == 0) s = TSU_BADARG;
+    else if (j->cursor != tsu_atom_start || j->chunk || j->mode >= DELETE)
+        s = tsu_spec_read(&spec, env, c.self, j->spec, j->cursor != tsu_atom_start);
+    else s = tsu_spec_read_keyed(&spec, env, c.self, j->spec, c.live->keypos, &key);
     if (s != TSU_OK) {
         tsu_call_end(&c);
         return tsu_reply_status(env, s);
     }
-    s = tsu_spec_plan(&spec, c.live->keypos, ordered);
+    if (key == 0) s = tsu_spec_plan(&spec, c.live->keypos, ordered);
     if (s == TSU_OK && j->mode == REPLACE && !keeps_key(spec.spec->ms, c.live->keypos)) s = TSU_BADARG;
     q.scan.plan = spec.plan;
     q.scan.direction = search_direction(j, ordered);
-    if (s == TSU_OK && !cursor_read(env, j->cursor, &q.scan)) s = TSU_BADARG;
+    if (s == TSU_OK && key == 0 && !cursor_read(env, j->cursor, &q.scan)) s = TSU_BADARG;
     if (s == TSU_OK) {
         q.update.fn = change;
         q.update.unused = change_unused;
@@ -287,7 +318,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
         tsu_ms_scratch_init(&q.scratch);
         q.scratch.self = self.bytes;
         if (s == TSU_OK) s = tsu_ms_scratch_for(&q.scratch, q.ms);
-        if (s == TSU_OK) s = search_run(&q, &c);
+        if (s == TSU_OK) s = key != 0 ? key_run(&q, &c, key) : search_run(&q, &c);
         if (s == TSU_AGAIN || (s == TSU_OK && !q.done && j->chunk)) {
             cursor = cursor_term(env, &q.scan);
             if (cursor == 0) s = TSU_NOMEM;

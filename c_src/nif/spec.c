@@ -82,6 +82,55 @@ tsu_status tsu_spec_read(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ER
     return s;
 }
 
+/* Whether a term in a head stands for itself, to be seen at a glance. */
+static bool is_plain(ErlNifEnv *env, ERL_NIF_TERM term)
+{
+    size_t         len;
+    const uint8_t *text;
+
+    if (tsu_nif_is_small(term)) return true;
+    if (!tsu_nif_is_atom(term)) return enif_is_binary(env, term);
+    text = tsu_nif_atom_text(term >> 6, &len);
+    return len == 0 || (text[0] != '_' && text[0] != '$');
+}
+
+/* Writes the specification with '_' for its key; 0: it has none that is plain, and what was written is of no use. */
+static ERL_NIF_TERM key_split(ErlNifEnv *env, ERL_NIF_TERM list, uint32_t keypos, tsu_writer *w)
+{
+    ERL_NIF_TERM        clause, rest;
+    const ERL_NIF_TERM *parts, *elements;
+    int                 part_count, arity;
+    tsu_status          s = TSU_OK;
+
+    if (!enif_get_list_cell(env, list, &clause, &rest) || rest != tsu_nil) return 0;
+    if (!enif_get_tuple(env, clause, &part_count, &parts) || part_count != 3) return 0;
+    if (!enif_get_tuple(env, parts[0], &arity, &elements) || (uint32_t)arity < keypos) return 0;
+    if (!is_plain(env, elements[keypos - 1])) return 0;
+    tsu_write_list_begin(w, 1, false);
+    tsu_write_tuple_begin(w, 3);
+    tsu_write_tuple_begin(w, (size_t)arity);
+    for (int i = 0; i < arity && s == TSU_OK; i++)
+        s = tsu_nif_encode_term(env, (uint32_t)i == keypos - 1 ? tsu_atom_any : elements[i], w);
+    if (s == TSU_OK) s = tsu_nif_encode_term(env, parts[1], w);
+    if (s == TSU_OK) s = tsu_nif_encode_term(env, parts[2], w);
+    return s == TSU_OK && w->status == TSU_OK ? elements[keypos - 1] : 0;
+}
+
+tsu_status tsu_spec_read_keyed(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ERL_NIF_TERM term, uint32_t keypos,
+                               ERL_NIF_TERM *key)
+{
+    uint8_t    buffer[TSU_ARGS_BYTES];
+    tsu_writer w;
+    tsu_status s;
+
+    arg->plan = arg->own_plan = NULL;
+    tsu_writer_init(&w, buffer, sizeof buffer);
+    *key = key_split(env, term, keypos, &w);
+    s = *key != 0 ? compile(&w, arg, self) : TSU_OK;
+    tsu_writer_deinit(&w);
+    return *key != 0 ? s : tsu_spec_read(arg, env, self, term, false);
+}
+
 tsu_status tsu_spec_plan(tsu_spec_arg *arg, uint32_t keypos, bool ordered)
 {
     tsu_word  *word = &arg->spec->plans[ordered];

@@ -32,6 +32,11 @@ typedef struct tsu_spec_arg {
 tsu_status tsu_spec_read(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ERL_NIF_TERM term, bool compiled);
 /* Sets arg->plan. */
 tsu_status tsu_spec_plan(tsu_spec_arg *arg, uint32_t keypos, bool ordered);
+/* The same of a list of one clause whose head has an integer, an atom or a binary for its key: it is compiled as if there stood
+ * '_', so that one program serves all keys, and *key is that term; it is for the caller to run it on objects with that key only.
+ * *key 0: it is another specification, read as it is. */
+tsu_status tsu_spec_read_keyed(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ERL_NIF_TERM term, uint32_t keypos,
+                               ERL_NIF_TERM *key);
 void tsu_spec_done(tsu_spec_arg *arg);
 
 void tsu_spec_dtor(ErlNifEnv *env, void *object);

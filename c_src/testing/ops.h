@@ -147,7 +147,7 @@ static inline void op_on_table(tsu_thread *self, tsu_table *table, const op *o, 
         break;
     case OP_ADD: {
         static _Thread_local unsigned turn;
-        op_add    add = {.update = {op_add_fn, op_add_unused}, .object = m};
+        op_add    add = {.update = {.fn = op_add_fn, .unused = op_add_unused}, .object = m};
         tsu_patch patch = {.pos = 2, .add = true, .number = m.value};
 
         if (tsu_table_type_of(table) > TSU_ORDERED_SET) break;
