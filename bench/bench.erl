@@ -93,7 +93,7 @@ groups(quick) ->
         ++ [{Type, four, 1000} || Type <- [bag, duplicate_bag]];
 groups(full) ->
     [{Type, int, Size} || Type <- [set, ordered_set], Size <- ?SIZES]
-        ++ [{Type, Data, 100000} || Type <- [set, ordered_set], Data <- [bin, tuple, atom, bin100, str100, map]]
+        ++ [{Type, Data, 100000} || Type <- [set, ordered_set], Data <- [bin, tuple, atom, bin100, shared100, str100, map]]
         ++ [{Type, Data, 2000000} || Type <- [set, ordered_set], Data <- [bin, tuple]]
         ++ [{Type, int, Size} || Type <- [bag, duplicate_bag], Size <- ?SIZES]
         ++ [{Type, four, 100000} || Type <- [bag, duplicate_bag]].

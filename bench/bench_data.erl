@@ -6,14 +6,15 @@
 %%   misses    keys that are not
 %%   fresh     keys that are not, each once, a tenth as many as there are objects and at most 10000: the batch
 %%             of insert and delete
-%%   template  an object; setelement(1, Template, Key) makes another, at one price for all kinds
+%%   template  an object; setelement(1, Template, Key) makes another, at one price for all kinds; or {own, Binary}: each
+%%             object has a copy of the binary, and is {Key, Copy}
 %%   copies    objects per key (4 in bags of the kind `four`, else 1)
 %%   range     {Low, High}: about 100 keys lie between them
 %%
 %% and lives in a persistent term, so that no collection of garbage copies it.
 -module(bench_data).
 
--export([seed/0, environment/4, key/2, template/1, copies/1, list/2, name/1]).
+-export([seed/0, environment/4, key/2, template/1, object/2, copies/1, list/2, name/1]).
 
 -define(DRAWS_SMALL, 131072).
 -define(DRAWS_LARGE, 1048576).
@@ -64,7 +65,8 @@ template(four)   -> {0, 7, active};
 template(bin)    -> {0, 7};
 template(tuple)  -> {0, 7};
 template(atom)   -> {0, 7};
-template(bin100) -> {0, binary:copy(<<"0123456789">>, 10)};
+template(bin100) -> {own, binary:copy(<<"0123456789">>, 10)};
+template(shared100) -> {0, binary:copy(<<"0123456789">>, 10)};
 template(str100) -> {0, lists:flatten(lists:duplicate(10, "0123456789"))};
 template(map)    -> {0, #{name => <<"Ada Lovelace">>, age => 36, tags => [a, b], balance => 1.5, active => true}}.
 
@@ -80,7 +82,11 @@ range(_, _) ->
 %% Count objects of a kind, in the order of their numbers.
 list(Data, Count) ->
     Template = template(Data),
-    [setelement(1, Template, key(Data, I)) || I <- lists:seq(1, Count)].
+    [object(Template, key(Data, I)) || I <- lists:seq(1, Count)].
+
+%% The object with that key.
+object({own, Binary}, Key) -> {Key, binary:copy(Binary)};
+object(Template, Key)      -> setelement(1, Template, Key).
 
 %% What the report calls a kind.
 name(int)    -> "{Int,Int,Atom}";
@@ -89,5 +95,6 @@ name(bin)    -> "{Binary,Int}";
 name(tuple)  -> "{{Int,Atom},Int}";
 name(atom)   -> "{Atom,Int}";
 name(bin100) -> "{Int,Binary100}";
+name(shared100) -> "{Int,Shared100}";
 name(str100) -> "{Int,String100}";
 name(map)    -> "{Int,Map}".

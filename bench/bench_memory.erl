@@ -58,7 +58,6 @@ drop_after(Module, Type, Fun) ->
     _ = Fun(T),
     Module:delete(T).
 
-%% Large binaries are each its own: one that all objects share would cost ets nothing.
 fill(Module, T, Data, Count) ->
     Template = bench_data:template(Data),
     Copies = bench_data:copies(Data),
@@ -66,11 +65,8 @@ fill(Module, T, Data, Count) ->
 
 fill(_Module, _T, _Data, _Template, _Copies, Count, Count) -> ok;
 fill(Module, T, Data, Template, Copies, I, Count) ->
-    Object = setelement(1, Template, bench_data:key(Data, I div Copies + 1)),
-    Module:insert(T, if Copies > 1 -> setelement(2, Object, I);
-                        Data =:= bin100 -> setelement(2, Object, binary:copy(element(2, Object)));
-                        true -> Object
-                     end),
+    Object = bench_data:object(Template, bench_data:key(Data, I div Copies + 1)),
+    Module:insert(T, if Copies > 1 -> setelement(2, Object, I); true -> Object end),
     fill(Module, T, Data, Template, Copies, I + 1, Count).
 
 repeat(0, _Fun) -> ok;

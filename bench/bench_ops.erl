@@ -28,6 +28,9 @@
         Name(T, Ks, O, 0, Left) -> Name(T, Ks, O, tuple_size(Ks), Left);
         Name(T, Ks, O, I, Left) -> K = element(I, Ks), Expr, Name(T, Ks, O, I - 1, Left - 1)).
 
+%% As bench_data:object/2, without a call.
+-define(OBJECT, case O of {own, Binary} -> {K, binary:copy(Binary)}; _ -> setelement(1, O, K) end).
+
 module() -> ?TAB.
 
 new(Type, Options) -> ?TAB:new(bench, [Type, public | Options]).
@@ -44,7 +47,8 @@ fill(T, #{data := Data, key_count := Keys, template := Template, copies := Copie
 
 fill(_T, _Data, _O, _Copies, I, Keys) when I > Keys -> ok;
 fill(T, Data, O, 1, I, Keys) ->
-    ?TAB:insert(T, setelement(1, O, bench_data:key(Data, I))),
+    K = bench_data:key(Data, I),
+    ?TAB:insert(T, ?OBJECT),
     fill(T, Data, O, 1, I + 1, Keys);
 fill(T, Data, O, Copies, I, Keys) ->
     K = bench_data:key(Data, I),
@@ -159,8 +163,8 @@ lists_in(Type, List, N, Ns) ->
 ?LOOP(update_counter, ?TAB:update_counter(T, K, 1)).
 ?LOOP(update_element, ?TAB:update_element(T, K, {2, 8})).
 ?LOOP(select_key, ?TAB:select(T, [{{K, '$1', '_'}, [], ['$1']}])).
-?WRITE_LOOP(insert, ?TAB:insert(T, setelement(1, O, K))).
-?WRITE_LOOP(insert_new, ?TAB:insert_new(T, setelement(1, O, K))).
+?WRITE_LOOP(insert, ?TAB:insert(T, ?OBJECT)).
+?WRITE_LOOP(insert_new, ?TAB:insert_new(T, ?OBJECT)).
 
 next(_T, _K, 0) -> ok;
 next(T, '$end_of_table', N) -> next(T, ?TAB:first(T), N - 1);

@@ -56,7 +56,7 @@ sections(Results) ->
       rows(Ids, [{label(M), fun(Id) -> is(Id, M, int, 1) andalso tree(Id) end} || M <- order(Ids)])},
      {"one process, other keys and values", Trees,
       rows(Ids, [{[label(M), ", ", bench_data:name(D)], fun(Id) -> is(Id, M, D, 1) andalso tree(Id) end}
-                 || D <- [bin, tuple, atom, bin100, str100, map], M <- [lookup, overwrite, insert, delete]])},
+                 || D <- [bin, tuple, atom, bin100, shared100, str100, map], M <- [lookup, overwrite, insert, delete]])},
      {"many processes (percent of updates)", Trees,
       rows(Ids, [{io_lib:format("~s, ~b process~s", [label(M), P, if P > 1 -> "es"; true -> "" end]),
                   fun(Id) -> is(Id, M, int, P) end}
