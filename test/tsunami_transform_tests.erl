@@ -128,7 +128,7 @@ only_and_except_choose_functions_test() ->
 a_wrong_option_is_an_error_test() ->
     [?assertMatch({error, [{_, [{_, tsunami_transform, What}]}], []},
                   compiled(["run() -> ok."], [{parse_transform, tsunami_transform}, {tsunami_transform, [Option]}]))
-     || {Option, What} <- [{{only, [{gone, 0}]}, {no_function, {gone, 0}}}, {{missing, maybe}, {option, {missing, maybe}}},
+     || {Option, What} <- [{{only, [{gone, 0}]}, {no_function, {gone, 0}}}, {{missing, perhaps}, {option, {missing, perhaps}}},
                            {all, {option, all}}]],
     [?assert(is_list(lists:flatten(tsunami_transform:format_error(What))))
      || What <- [{no_function, {gone, 0}}, {option, all}, {missing, f, any}]].

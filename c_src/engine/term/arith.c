@@ -451,6 +451,8 @@ tsu_status tsu_arith(tsu_arith_op op, const uint8_t *a, const uint8_t *b, tsu_wr
     switch (op) {
     case TSU_PLUS: case TSU_NEGATE: case TSU_ABS:
         if (!is_number(&s)) return TSU_BADARG;
+        /* where the zeros differ (from OTP 27 on) -0.0 has an absolute value */
+        if (op == TSU_ABS && s.kind == TSU_FLOAT && s.f == 0.0 && !tsu_codec.zero_signs_equal) return float_write(0.0, w);
         if (s.kind == TSU_FLOAT) negative = s.f < 0;
         else negative = s.kind == TSU_INT ? s.i < 0 : s.flag;
         if (op == TSU_NEGATE || (op == TSU_ABS && negative)) {

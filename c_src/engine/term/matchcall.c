@@ -260,6 +260,7 @@ static const uint8_t *binary_part(tsu_ms_scratch *s, const uint8_t *binary, cons
 
     tsu_term_next(&binary, &t);
     if (!is_bits(&t, &bits) || !small(at, &start) || !small(count, &n)) return NULL;
+    if (t.kind == TSU_BITSTRING && tsu_match.otp >= 27) return NULL;       /* before, of its whole bytes */
     if (n < 0) {
         start += n;
         n = -n;
