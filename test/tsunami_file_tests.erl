@@ -25,12 +25,15 @@ contents(Mod, Table) -> lists:sort(Mod:tab2list(Table)).
 
 by_key(Mod, Table) -> [{Key, Mod:lookup(Table, Key)} || Key <- lists:usort([element(2, Object) || Object <- Mod:tab2list(Table)])].
 
+%% OTP 27.3's own ets ends the VM on compressed tables of many kinds of terms.
+compressed() -> [compressed || list_to_integer(erlang:system_info(otp_release)) < 27].
+
 every_table_goes_from_each_to_each_test_() ->
     {timeout, 60,
      fun() ->
              [there_and_back(From, To, [Kind, {keypos, 2}, Protection | Options], Info)
               || Kind <- tsunami_test:kinds(), From <- [ets, ?M], To <- [ets, ?M],
-                 {Protection, Options} <- [{public, [{read_concurrency, true}, {write_concurrency, true}]}, {private, [compressed]}, {protected, [named_table]},
+                 {Protection, Options} <- [{public, [{read_concurrency, true}, {write_concurrency, true}]}, {private, compressed()}, {protected, [named_table]},
                                            {public, [{write_concurrency, auto}]}],
                  Info <- [[], [object_count], [md5sum], [md5sum, object_count]]]
      end}.
