@@ -352,3 +352,23 @@ a_compiled_specification_runs_on_lists_test() ->
     [?assertError(badarg, tsunami:match_spec_run(L, C)) || {L, C} <- [{a, Compiled}, {[{a, 1} | b], Compiled}, {[{a}], <<>>}, {[{a}], make_ref()}]],
     Large = [{I, I} || I <- lists:seq(1, 200000)],
     ?assertEqual(199999, length(tsunami:match_spec_run(Large, Compiled))).
+
+%% Specifications that are kept for the next call once were resources, and these kept the library.
+the_library_is_unloaded_though_a_specification_is_kept_test_() ->
+    {timeout, 60, fun() ->
+             Program = "Tasks = fun() -> {ok, L} = file:list_dir(\"/proc/self/task\"), length(L) end, Before = Tasks(), "
+                       "{P, R} = spawn_monitor(fun() -> tsunami_nif:compile([{'_', [], [true]}]) end), receive {'DOWN', R, _, P, _} -> ok end, "
+                       "Loaded = Tasks(), code:delete(tsunami_nif), code:purge(tsunami_nif), "
+                       "Wait = fun Wait(N) when N > 0 -> case Tasks() of Before -> unloaded; _ -> timer:sleep(50), Wait(N - 1) end; Wait(0) -> kept end, "
+                       "io:format(\"~p\", [{Loaded > Before, Wait(200)}]), halt().",
+             Erl = filename:join([code:root_dir(), "bin", "erl"]),
+             Port = open_port({spawn_executable, Erl}, [{args, ["-noshell", "-pa", filename:dirname(code:which(tsunami)), "-eval", Program]},
+                                                        exit_status, binary, stderr_to_stdout]),
+             ?assertEqual(<<"{true,unloaded}">>, output(Port, <<>>))
+     end}.
+
+output(Port, Acc) ->
+    receive
+        {Port, {data, Data}} -> output(Port, <<Acc/binary, Data/binary>>);
+        {Port, {exit_status, _}} -> Acc
+    end.

@@ -5,7 +5,6 @@
  */
 #include "nif/functions.h"
 #include "nif/reply.h"
-#include "nif/resource.h"
 #include "nif/slice.h"
 #include "nif/spec.h"
 #include "scan.h"
@@ -32,9 +31,7 @@ typedef struct search {
     ErlNifEnv     *env;
     job           *job;
     tsu_slice      slice;
-    const tsu_ms  *ms;
-    tsu_ms_scratch scratch;
-    uint8_t        self[32];
+    tsu_runner     runner;
     uint64_t       looked;
     uint32_t       keypos;
     tsu_status     status;
@@ -80,7 +77,7 @@ static bool search_show(void *ctx, const uint8_t *object)
     job          *j = q->job;
     tsu_ms_result r;
 
-    q->status = tsu_ms_run(q->ms, &q->scratch, object, &r);
+    q->status = tsu_runner_run(&q->runner, object, &r);
     if (TSU_UNLIKELY(q->status != TSU_OK)) return false;
     if (r.outcome != TSU_MS_NO_MATCH) {
         if (j->mode <= REVERSE) {
@@ -142,7 +139,7 @@ static tsu_verdict change(tsu_update *update, const uint8_t *old, const uint8_t 
     ERL_NIF_TERM   term;
 
     if (old == NULL) return TSU_EDIT_KEEP;
-    q->status = tsu_ms_run(q->ms, &q->scratch, old, &r);
+    q->status = tsu_runner_run(&q->runner, old, &r);
     if (q->status != TSU_OK) return TSU_EDIT_FAIL;
     if (r.outcome == TSU_MS_NO_MATCH || (q->job->mode == DELETE && !tsu_ms_result_is_true(&r))) return TSU_EDIT_KEEP;
     update->hits++;
@@ -242,7 +239,7 @@ static tsu_status search_run(search *q, const tsu_call *c)
 
 static ERL_NIF_TERM search_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
-/* Whether the results, which are put in front of a list, come in the order that is asked for if the table is walked backward. */
+/* Results are put in front of a list, which a chunk turns round at its end: so all of them are met the last one first. */
 static tsu_direction search_direction(const job *j, bool ordered)
 {
     if (!ordered) return TSU_FORWARD;
@@ -272,7 +269,6 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     search       q;
     bool         ordered;
     ERL_NIF_TERM cursor = tsu_atom_done, key = 0;
-    tsu_writer   self;
     tsu_status   s;
 
     q.timed = false;
@@ -306,18 +302,13 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
         q.update.unused = change_unused;
         q.env = env;
         q.job = j;
-        q.ms = spec.spec->ms;
         q.looked = 0;
         q.keypos = c.live->keypos;
         q.hits = 0;
         q.done = false;
         q.status = TSU_OK;
         tsu_writer_init(&q.object, q.object_room, sizeof q.object_room);
-        tsu_writer_init(&self, q.self, sizeof q.self);
-        s = tsu_nif_encode_term(env, enif_make_pid(env, &c.caller), &self);
-        tsu_ms_scratch_init(&q.scratch);
-        q.scratch.self = self.bytes;
-        if (s == TSU_OK) s = tsu_ms_scratch_for(&q.scratch, q.ms);
+        s = tsu_runner_init(&q.runner, env, spec.spec);
         if (s == TSU_OK) s = key != 0 ? key_run(&q, &c, key) : search_run(&q, &c);
         if (s == TSU_AGAIN || (s == TSU_OK && !q.done && j->chunk)) {
             cursor = cursor_term(env, &q.scan);
@@ -325,11 +316,11 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
         }
         if (s == TSU_AGAIN || j->chunk) {
             j->table = tsu_live_tid(env, c.live);
-            j->spec = enif_make_resource(env, spec.spec);
+            if (j->cursor == tsu_atom_start) j->spec = tsu_spec_term(env, spec.spec);
+            if (j->spec == 0) s = TSU_NOMEM;
         }
-        tsu_ms_scratch_deinit(&q.scratch);
+        tsu_runner_deinit(&q.runner);
         tsu_writer_deinit(&q.object);
-        tsu_writer_deinit(&self);
     }
     tsu_spec_done(&spec);
     tsu_call_end(&c);
@@ -410,7 +401,8 @@ TSU_NIF(tsu_nif_compile)
     tsu_pin(self);
     s = tsu_spec_read(&spec, env, self, argv[0], false);
     if (s == TSU_OK) {
-        term = enif_make_resource(env, spec.spec);
+        term = tsu_spec_term(env, spec.spec);
+        if (term == 0) s = TSU_NOMEM;
         tsu_spec_done(&spec);
     }
     tsu_unpin(self);
@@ -420,23 +412,23 @@ TSU_NIF(tsu_nif_compile)
 /* is_compiled(Term) */
 TSU_NIF(tsu_nif_is_compiled)
 {
-    void *spec;
+    tsu_spec *spec;
 
     (void)argc;
-    return tsu_reply_bool(enif_get_resource(env, argv[0], tsu_type_spec, &spec));
+    return tsu_reply_bool(tsu_spec_get(env, argv[0], &spec));
 }
 
 /* The term that the specification was compiled from, or `none`. */
 TSU_NIF(tsu_nif_source)
 {
-    void          *object;
+    tsu_spec      *spec;
     const uint8_t *p;
     ERL_NIF_TERM   term;
 
     (void)argc;
-    if (!enif_get_resource(env, argv[0], tsu_type_spec, &object)) return tsu_reply_badarg(env, tsu_atom_none);
-    if (((tsu_spec *)object)->len == 0) return tsu_atom_none;
-    p = ((tsu_spec *)object)->bytes;
+    if (!tsu_spec_get(env, argv[0], &spec)) return tsu_reply_badarg(env, tsu_atom_none);
+    p = tsu_ms_source(spec->ms);
+    if (p == NULL) return tsu_atom_none;
     term = tsu_nif_decode_term(env, &p);
     return term == 0 ? tsu_reply_limit(env) : term;
 }
@@ -447,29 +439,22 @@ TSU_NIF(tsu_nif_run)
 {
     tsu_slice      slice = tsu_slice_begin();
     ERL_NIF_TERM   list = argv[1], acc = argv[2], head, tail, rest[3];
-    tsu_ms_scratch scratch;
+    tsu_runner     runner;
     tsu_key_arg    object;
-    uint8_t        room[32];
-    tsu_writer     self;
-    ErlNifPid      pid;
-    void          *spec;
+    tsu_spec      *spec;
     tsu_status     s;
     bool           over = false;
     size_t         n = 0;
 
     (void)argc;
-    if (!enif_get_resource(env, argv[0], tsu_type_spec, &spec)) return tsu_reply_badarg(env, tsu_atom_none);
-    tsu_writer_init(&self, room, sizeof room);
-    tsu_nif_encode_term(env, enif_make_pid(env, enif_self(env, &pid)), &self);
-    tsu_ms_scratch_init(&scratch);
-    scratch.self = self.bytes;
-    s = tsu_ms_scratch_for(&scratch, ((tsu_spec *)spec)->ms);
+    if (!tsu_spec_get(env, argv[0], &spec)) return tsu_reply_badarg(env, tsu_atom_none);
+    s = tsu_runner_init(&runner, env, spec);
     while (s == TSU_OK && !over && enif_get_list_cell(env, list, &head, &tail) && enif_is_tuple(env, head)) {
         tsu_ms_result r;
 
         s = tsu_object_read(&object, env, head, 0);
         if (s != TSU_OK) break;
-        s = tsu_ms_run(((tsu_spec *)spec)->ms, &scratch, object.w.bytes, &r);
+        s = tsu_runner_run(&runner, object.w.bytes, &r);
         if (s == TSU_OK && r.outcome != TSU_MS_NO_MATCH) {
             const uint8_t *p = r.term;
             ERL_NIF_TERM   term = r.outcome == TSU_MS_OBJECT ? head : tsu_nif_decode_term(env, &p);
@@ -481,8 +466,7 @@ TSU_NIF(tsu_nif_run)
         list = tail;
         over = ++n % OBJECTS_BETWEEN_LOOKS == 0 && tsu_slice_over(&slice);
     }
-    tsu_ms_scratch_deinit(&scratch);
-    tsu_writer_deinit(&self);
+    tsu_runner_deinit(&runner);
     tsu_slice_end(env, &slice);
     if (s != TSU_OK) return tsu_reply_status(env, s);
     if (!over) return enif_make_tuple2(env, list, acc);

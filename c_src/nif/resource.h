@@ -3,7 +3,7 @@
  * type               a term of it is           its destructor
  * tsunami_table      a table's tid             frees nothing: a live table keeps its handle, not the reverse
  * tsunami_process    never shown to Erlang     frees nothing; its monitor's down tells of the process's end
- * tsunami_spec       a compiled match specification  frees the program and its plans
+ * tsunami_spec       a compiled match specification  lets go of the program and its plans
  * tsunami_slices     what a call that is cut into slices knows between two of them; frees all of that
  *
  * A type that an earlier instance of the module has opened is taken over.

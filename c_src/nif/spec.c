@@ -4,30 +4,36 @@
 #include "term/arith.h"
 #include "term/hash.h"
 
-#define ARITH_BITS_MAX_27 4194303u   /* integers are shorter from there on */
 #define CACHE_SLOTS     256u
 #define CACHE_BYTES_MAX 4096u        /* of a specification that is kept */
 
 static tsu_word cache[CACHE_SLOTS];     /* tsu_spec *, each with a reference */
 
+static void spec_release(tsu_spec *spec)
+{
+    if (tsu_fetch_add(&spec->references, UINT64_MAX) != 1) return;
+    for (int i = 0; i < 2; i++) tsu_plan_destroy((tsu_plan *)(uintptr_t)tsu_load_relaxed(&spec->plans[i]));
+    tsu_ms_destroy(spec->ms);
+    tsu_env_free(spec, sizeof *spec);
+}
+
 static void release_retired(tsu_thread *self, void *spec, size_t bytes)
 {
     (void)self;
     (void)bytes;
-    enif_release_resource(spec);
+    spec_release(spec);
 }
 
 static tsu_spec *cached(uint64_t hash, const uint8_t *bytes, size_t len)
 {
     tsu_spec *spec = (tsu_spec *)(uintptr_t)tsu_load_acquire(&cache[hash % CACHE_SLOTS]);
 
-    if (spec == NULL || spec->hash != hash || spec->len != len || memcmp(spec->bytes, bytes, len) != 0) return NULL;
-    return spec;
+    return spec != NULL && spec->hash == hash && tsu_ms_is_of(spec->ms, bytes, len) ? spec : NULL;
 }
 
 static tsu_status compile(tsu_writer *w, tsu_spec_arg *arg, tsu_thread *self)
 {
-    bool       plain = w->handle_count == 0, keep = plain && w->len <= CACHE_BYTES_MAX;
+    bool       keep = w->handle_count == 0 && w->len <= CACHE_BYTES_MAX;
     uint64_t   hash = keep ? tsu_hash(w->bytes, w->len, 0) : 0;
     tsu_spec  *spec = keep ? cached(hash, w->bytes, w->len) : NULL;
     tsu_status s;
@@ -36,28 +42,71 @@ static tsu_status compile(tsu_writer *w, tsu_spec_arg *arg, tsu_thread *self)
     arg->owned = false;
     arg->spec = spec;
     if (spec != NULL) return TSU_OK;
-    spec = enif_alloc_resource(tsu_type_spec, sizeof *spec + (plain ? w->len : 0));
+    spec = tsu_env_alloc(sizeof *spec);
     if (spec == NULL) return TSU_NOMEM;
     memset(spec, 0, sizeof *spec);
     s = tsu_ms_compile(w->bytes, w->len, w->handles, w->handle_count, true, &spec->ms, NULL);
     if (s != TSU_OK) {
-        spec->ms = NULL;
-        enif_release_resource(spec);
+        tsu_env_free(spec, sizeof *spec);
         return s;
     }
     tsu_writer_give(w);
+    spec->hash = hash;
+    tsu_store_relaxed(&spec->references, 1);
     arg->spec = spec;
     arg->owned = !keep;
-    if (plain) {
-        spec->len = w->len;
-        memcpy(spec->bytes, w->bytes, w->len);
-    }
     if (keep) {
-        spec->hash = hash;
         old = tsu_exchange(&cache[hash % CACHE_SLOTS], (uint64_t)(uintptr_t)spec);
         if (old != 0) tsu_retire(self, (void *)(uintptr_t)old, sizeof *spec, release_retired);
     }
     return TSU_OK;
+}
+
+bool tsu_spec_get(ErlNifEnv *env, ERL_NIF_TERM term, tsu_spec **out)
+{
+    void *holder;
+
+    if (!enif_get_resource(env, term, tsu_type_spec, &holder)) return false;
+    *out = *(tsu_spec **)holder;
+    return true;
+}
+
+ERL_NIF_TERM tsu_spec_term(ErlNifEnv *env, tsu_spec *spec)
+{
+    tsu_spec   **holder = enif_alloc_resource(tsu_type_spec, sizeof *holder);
+    ERL_NIF_TERM term;
+
+    if (holder == NULL) return 0;
+    (void)tsu_fetch_add(&spec->references, 1);
+    *holder = spec;
+    term = enif_make_resource(env, holder);
+    enif_release_resource(holder);
+    return term;
+}
+
+void tsu_spec_dtor(ErlNifEnv *env, void *object)
+{
+    (void)env;
+    spec_release(*(tsu_spec **)object);
+}
+
+tsu_status tsu_runner_init(tsu_runner *r, ErlNifEnv *env, const tsu_spec *spec)
+{
+    ErlNifPid  pid;
+    tsu_status s;
+
+    r->ms = spec->ms;
+    tsu_ms_scratch_init(&r->scratch);
+    tsu_writer_init(&r->self, r->self_room, sizeof r->self_room);
+    s = tsu_nif_encode_term(env, enif_make_pid(env, enif_self(env, &pid)), &r->self);
+    r->scratch.self = r->self.bytes;
+    return s == TSU_OK ? tsu_ms_scratch_for(&r->scratch, r->ms) : s;
+}
+
+void tsu_runner_deinit(tsu_runner *r)
+{
+    tsu_ms_scratch_deinit(&r->scratch);
+    tsu_writer_deinit(&r->self);
 }
 
 tsu_status tsu_spec_read(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ERL_NIF_TERM term, bool compiled)
@@ -65,15 +114,10 @@ tsu_status tsu_spec_read(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ER
     uint8_t    buffer[TSU_ARGS_BYTES];
     tsu_writer w;
     tsu_status s;
-    void      *object;
 
     arg->plan = arg->own_plan = NULL;
     arg->owned = false;
-    if (compiled) {
-        if (!enif_get_resource(env, term, tsu_type_spec, &object)) return TSU_BADARG;
-        arg->spec = object;
-        return TSU_OK;
-    }
+    if (compiled) return tsu_spec_get(env, term, &arg->spec) ? TSU_OK : TSU_BADARG;
     if (!enif_is_list(env, term)) return TSU_BADARG;
     tsu_writer_init(&w, buffer, sizeof buffer);
     s = tsu_nif_encode_term(env, term, &w);
@@ -155,16 +199,7 @@ tsu_status tsu_spec_plan(tsu_spec_arg *arg, uint32_t keypos, bool ordered)
 void tsu_spec_done(tsu_spec_arg *arg)
 {
     tsu_plan_destroy(arg->own_plan);
-    if (arg->owned) enif_release_resource(arg->spec);
-}
-
-void tsu_spec_dtor(ErlNifEnv *env, void *object)
-{
-    tsu_spec *spec = object;
-
-    (void)env;
-    for (int i = 0; i < 2; i++) tsu_plan_destroy((tsu_plan *)(uintptr_t)tsu_load_relaxed(&spec->plans[i]));
-    tsu_ms_destroy(spec->ms);
+    if (arg->owned) spec_release(arg->spec);
 }
 
 static bool atom_of(const uint8_t *text, size_t len, uint64_t *atom)
@@ -194,13 +229,13 @@ void tsu_spec_load(ErlNifEnv *env)
         .atom_exit = enif_make_atom(env, "EXIT") >> 6,
         .atom_of = atom_of,
     };
-    if (tsu_match.otp >= 27) tsu_arith_bits_max = ARITH_BITS_MAX_27;
+    if (tsu_match.otp >= 27) tsu_arith_bits_max = TSU_ARITH_BITS_MAX_27;
 }
 
 void tsu_spec_unload(void)
 {
     for (size_t i = 0; i < CACHE_SLOTS; i++) {
         uint64_t old = tsu_exchange(&cache[i], 0);
-        if (old != 0) enif_release_resource((void *)(uintptr_t)old);
+        if (old != 0) spec_release((tsu_spec *)(uintptr_t)old);
     }
 }

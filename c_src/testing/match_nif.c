@@ -201,7 +201,7 @@ static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)
     tsu_match.atom_false = atom_number(env, "false");
     tsu_match.atom_exit = atom_number(env, "EXIT");
     tsu_match.atom_of = atom_of;
-    if (otp >= 27) tsu_arith_bits_max = 4194303;
+    if (otp >= 27) tsu_arith_bits_max = TSU_ARITH_BITS_MAX_27;
     return 0;
 }
 

@@ -19,6 +19,7 @@ typedef enum tsu_arith_op {
 
 /* The longest integer of this VM. Set once, with tsu_codec. */
 extern uint64_t tsu_arith_bits_max;
+#define TSU_ARITH_BITS_MAX_27 4194303u      /* from OTP 27 on */
 
 /* Two small integers whose result is one, too. False: tsu_arith knows. */
 static inline bool tsu_arith_ints(tsu_arith_op op, int64_t x, int64_t y, int64_t *out)

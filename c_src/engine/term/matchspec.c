@@ -419,3 +419,5 @@ bool tsu_ms_is_of(const tsu_ms *ms, const uint8_t *spec, size_t len)
 {
     return ms->spec_len == len && memcmp(ms->consts, spec, len) == 0;
 }
+
+const uint8_t *tsu_ms_source(const tsu_ms *ms) { return ms->handle_count == 0 ? ms->consts : NULL; }

@@ -67,6 +67,8 @@ void tsu_ms_destroy(tsu_ms *ms);
 size_t tsu_ms_bytes(const tsu_ms *ms);
 /* Whether it was compiled from these bytes: for who keeps programs to use them again. */
 bool tsu_ms_is_of(const tsu_ms *ms, const uint8_t *spec, size_t len);
+/* These bytes, lent; NULL if they have handles, which only the program can lend. */
+const uint8_t *tsu_ms_source(const tsu_ms *ms);
 
 /* ---- For planners ---- */
 
