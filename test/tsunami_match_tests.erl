@@ -28,7 +28,7 @@ nif_covers(_, _, _, _) -> ?NIF.
 all_test_() ->
     case load() of
         ok ->
-            Seed = seed(),
+            Seed = tsunami_test:seed(),
             {inorder, [{timeout, 120, {atom_to_list(Name), fun() -> rand:seed(exsss, Seed), ?MODULE:Name() end}}
                        || {Name, 0} <- module_info(exports), lists:suffix("_case", atom_to_list(Name))]};
         {error, Why} ->
@@ -43,20 +43,12 @@ load() ->
         {error, _} = E -> E
     end.
 
-seed() ->
-    Seed = case os:getenv("TSU_SEED") of
-               false -> erlang:system_time() band 16#ffffffff;
-               S -> list_to_integer(S)
-           end,
-    io:format(user, "TSU_SEED=~b~n", [Seed]),
-    Seed.
-
 rounds(N) -> N * list_to_integer(os:getenv("TSU_ROUNDS", "100")) div 100 + 1.
 
 %% Rounds of random specifications, from a shell.
 campaign(N) ->
     ok = load(),
-    rand:seed(exsss, seed()),
+    rand:seed(exsss, tsunami_test:seed()),
     [random_case() || _ <- lists:seq(1, N)],
     ok.
 

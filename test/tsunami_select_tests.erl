@@ -17,12 +17,7 @@ random_changes_leave_what_they_leave_in_ets_test_() ->
     {timeout, 300, fun() -> random(fun() -> changes(pick(?KINDS), 1 + upto(1)) end, 1500) end}.
 
 random(Case, Rounds) ->
-    Seed = case os:getenv("TSU_SEED") of
-               false -> erlang:system_time() band 16#ffffffff;
-               S -> list_to_integer(S)
-           end,
-    io:format(user, "TSU_SEED=~b~n", [Seed]),
-    rand:seed(exsss, Seed),
+    rand:seed(exsss, tsunami_test:seed()),
     [Case() || _ <- lists:seq(1, Rounds * list_to_integer(os:getenv("TSU_ROUNDS", "100")) div 100 + 1)],
     ok.
 

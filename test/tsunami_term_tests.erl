@@ -39,7 +39,7 @@ nif_distrust(_) -> ?NIF.
 all_test_() ->
     case load() of
         ok ->
-            Seed = seed(),
+            Seed = tsunami_test:seed(),
             {inorder, [{timeout, 120, {atom_to_list(Name), fun() -> rand:seed(exsss, Seed), ?MODULE:Name() end}}
                        || {Name, 0} <- module_info(exports), lists:suffix("_case", atom_to_list(Name))]};
         {error, Why} ->
@@ -54,14 +54,6 @@ load() ->
         {error, {load_failed, _}} = E -> E;
         {error, _} = E -> E
     end.
-
-seed() ->
-    Seed = case os:getenv("TSU_SEED") of
-               false -> erlang:system_time() band 16#ffffffff;
-               S -> list_to_integer(S)
-           end,
-    io:format(user, "TSU_SEED=~b~n", [Seed]),
-    Seed.
 
 rounds(N) -> N * list_to_integer(os:getenv("TSU_ROUNDS", "100")) div 100 + 1.
 

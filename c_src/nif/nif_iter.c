@@ -3,6 +3,7 @@
 #include "nif/functions.h"
 #include "nif/reply.h"
 #include "nif/slice.h"
+#include "scan.h"
 
 typedef struct step_view {
     tsu_reply_list r;
@@ -124,45 +125,27 @@ typedef struct page {
     tsu_reply_list   r;
     const tsu_slice *slice;
     uint64_t         objects_max;
-    uint32_t         keypos;
-    bool             bag;
-    bool             full;              /* only what belongs to the last key is still added */
-    const uint8_t   *last;              /* the last object added; lent while pinned */
 } page;
 
-static bool same_key(const page *p, const uint8_t *object)
-{
-    size_t         a_len, b_len;
-    const uint8_t *a = tsu_object_key(p->last, p->keypos, &a_len);
-    const uint8_t *b = tsu_object_key(object, p->keypos, &b_len);
-
-    return a_len == b_len && memcmp(a, b, a_len) == 0;
-}
-
-/* A cursor is a key, so a page ends with the last object of one. */
 static bool page_show(void *ctx, const uint8_t *object)
 {
     page *p = ctx;
 
-    if (p->full && !same_key(p, object)) return false;
-    if (!tsu_reply_list_add(&p->r, object)) return false;
-    p->last = object;
-    if (p->r.count >= p->objects_max) p->full = true;
-    if (p->r.count % OBJECTS_BETWEEN_LOOKS == 0 && tsu_slice_over(p->slice)) p->full = true;
-    return !p->full || p->bag;
+    if (!tsu_reply_list_add(&p->r, object) || p->r.count >= p->objects_max) return false;
+    return p->r.count % OBJECTS_BETWEEN_LOOKS != 0 || !tsu_slice_over(p->slice);
 }
 
-/* objects(T, Cursor, Direction, Max, Acc) -> {Acc, Cursor} | {Acc, done}. A cursor is the last key seen, as bytes. */
+/* objects(T, Cursor, Direction, Max, Acc) -> {Acc, Cursor} | {Acc, done}. A cursor is the last key seen, as bytes: a page ends with the
+ * last object of one. */
 TSU_NIF(tsu_nif_objects)
 {
     tsu_slice     slice = tsu_slice_begin();
     tsu_call      c;
     page          p = { .r = { .env = env, .list = argv[4] }, .slice = &slice };
+    tsu_scan      scan = { .plan = &tsu_plan_all };
     ErlNifBinary  from = { .size = 0, .data = NULL };
     ERL_NIF_TERM  cursor = tsu_atom_done;
     int64_t       objects_max;
-    size_t        budget = STEPS_MAX;
-    bool          done = false;
 
     (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
@@ -174,21 +157,14 @@ TSU_NIF(tsu_nif_objects)
         return tsu_reply_badarg(env, tsu_atom_none);
     }
     p.objects_max = (uint64_t)objects_max;
-    p.keypos = c.live->keypos;
-    p.bag = c.live->type >= TSU_BAG;
-    /* A walk that meets no object within its budget has no key to go on from: it gets a larger one. */
-    do {
-        tsu_walk(c.self, c.table, from.data, from.size,
-                 argv[2] == tsu_atom_forward ? TSU_FORWARD : TSU_BACKWARD, budget, page_show, &p, &done);
-        budget *= 8;
-    } while (!done && p.last == NULL && !p.r.failed);
-    if (!done && !p.r.failed) {
-        size_t         len;
-        const uint8_t *key = tsu_object_key(p.last, p.keypos, &len);
-        unsigned char *bytes = enif_make_new_binary(env, len, &cursor);
+    scan.direction = argv[2] == tsu_atom_forward ? TSU_FORWARD : TSU_BACKWARD;
+    scan.from = from.data;
+    scan.from_len = from.size;
+    if (!tsu_scan_run(c.self, c.table, &scan, STEPS_MAX, page_show, &p) && !p.r.failed) {
+        unsigned char *bytes = enif_make_new_binary(env, scan.from_len, &cursor);
 
         if (bytes == NULL) p.r.failed = true;
-        else memcpy(bytes, key, len);
+        else memcpy(bytes, scan.from, scan.from_len);
     }
     tsu_call_end(&c);
     tsu_slice_end(env, &slice);

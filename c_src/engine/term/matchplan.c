@@ -247,6 +247,8 @@ tsu_status tsu_plan_create(const tsu_ms *ms, size_t keypos, bool ordered, tsu_pl
     return s;
 }
 
+const tsu_plan tsu_plan_all = {.count = 1, .ranges = {{.one = false}}};
+
 void tsu_plan_destroy(tsu_plan *plan)
 {
     if (plan != NULL) tsu_env_free(plan, plan->bytes);

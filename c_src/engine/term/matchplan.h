@@ -34,6 +34,9 @@ typedef struct tsu_plan {
     tsu_range ranges[];
 } tsu_plan;
 
+/* One range without bounds: for every table. */
+extern const tsu_plan tsu_plan_all;
+
 /* For tables with that keypos, ordered ones or others. */
 tsu_status tsu_plan_create(const tsu_ms *ms, size_t keypos, bool ordered, tsu_plan **out);
 void tsu_plan_destroy(tsu_plan *plan);
