@@ -28,7 +28,7 @@ bool tsu_nif_term_load(ErlNifEnv *env);
  * encoded before and after are not the same. What load has proven: 1 references, 2 numbers of pids and ports, 4 layouts
  * of tuples, lists, floats and maps, 8 of binaries. */
 unsigned tsu_nif_term_distrust(bool distrust);
-/* Frees the texts of atoms. No table may be left. */
+/* Frees the texts of atoms, and the binaries kept by share.h. No table may be left. */
 void tsu_nif_term_unload(void);
 
 /* Appends one term, as a value; or as a key (no blobs). TSU_BADARG: a kind of term that is not

@@ -1,5 +1,6 @@
 /* term_encode.c: walks a term of the VM with an explicit stack, never by recursion, and writes it. */
 #include "nif/etf.h"
+#include "nif/share.h"
 #include "nif/term_inner.h"
 
 typedef enum open_kind { OPEN_TUPLE, OPEN_LIST, OPEN_IMPROPER, OPEN_MAP, OPEN_FLATMAP } open_kind;       /* maps last */
@@ -51,14 +52,17 @@ static void encode_bits(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w)
     ErlNifBinary bin;
 
     if (enif_inspect_binary(env, term, &bin)) {
-        if (bin.size < TSU_BLOB_BYTES_MIN || w->key) {
-            tsu_write_binary(w, bin.data, bin.size);
-        } else {
-            void *blob = enif_alloc_resource(tsu_vm.blob_type, bin.size);
+        void *blob = NULL;
+
+        if (bin.size >= TSU_BLOB_BYTES_MIN && !w->key) {
+            blob = enif_alloc_resource(tsu_vm.blob_type, bin.size);
             if (blob == NULL) { w->status = TSU_NOMEM; return; }
             memcpy(blob, bin.data, bin.size);
-            tsu_write_blob(w, bin.size, (uint64_t)(uintptr_t)blob);
+        } else if (w->share && bin.size >= TSU_SHARE_BYTES_MIN && !w->key) {
+            blob = tsu_share_take(tsu_vm.blob_type, bin.data, bin.size);
         }
+        if (blob != NULL) tsu_write_blob(w, bin.size, (uint64_t)(uintptr_t)blob);
+        else tsu_write_binary(w, bin.data, bin.size);
         return;
     }
     if (enif_is_binary(env, term) || !enif_term_to_binary(env, term, &bin)) { w->status = TSU_NOMEM; return; }
@@ -633,15 +637,16 @@ tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos,
     tsu_write_object_begin(w, arity, &mark);
     if (arity < 15) w->len = (size_t)(p - w->bytes);        /* what has been written stays */
     else i = 0;
-    for (; i < arity; i++) {
+    w->share = true;
+    for (; i < arity && w->status == TSU_OK; i++) {
         w->key = i + 1 == (size_t)keypos;
         encode(env, elements[i], w, true);
         w->key = false;
-        if (w->status != TSU_OK) return w->status;
         p = w->bytes + w->len;
         i += words_put(&p, w->bytes + w->cap, elements + i + 1, arity - i - 1);
         w->len = (size_t)(p - w->bytes);
     }
+    w->share = false;
     tsu_write_object_end(w, arity, &mark);
     return w->status;
 }

@@ -1,5 +1,6 @@
 /* term_text.c: texts of atoms by their numbers. */
 #include "nif/etf.h"
+#include "nif/share.h"
 
 #include <stdatomic.h>
 
@@ -81,6 +82,7 @@ const uint8_t *tsu_nif_atom_text(uint64_t atom, size_t *len)
 
 void tsu_nif_term_unload(void)
 {
+    tsu_share_clear();
     for (size_t i = 0; i < CHUNKS_MAX; i++) {
         atom_chunk *chunk = atomic_exchange(&chunks[i], NULL);
         if (chunk == NULL) continue;

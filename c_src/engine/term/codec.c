@@ -12,14 +12,19 @@ void tsu_writer_reset(tsu_writer *w)
     w->handle_count = 0;
     w->len = 0;
     w->status = TSU_OK;
-    w->key = w->loose = false;
+    w->key = w->share = w->loose = false;
+}
+
+static void handles_free(tsu_writer *w)
+{
+    if (w->handle_cap > TSU_HANDLES_FEW) tsu_env_free(w->handles, w->handle_cap * sizeof *w->handles);
 }
 
 void tsu_writer_deinit(tsu_writer *w)
 {
     tsu_writer_reset(w);
     if (w->bytes != w->stack) tsu_env_free(w->bytes, w->cap);
-    if (w->handles != NULL) tsu_env_free(w->handles, w->handle_cap * sizeof *w->handles);
+    handles_free(w);
     tsu_writer_init(w, w->stack, w->stack_cap);
 }
 
@@ -62,13 +67,15 @@ void tsu_write_varint(tsu_writer *w, uint64_t v)
 void tsu_write_handle(tsu_writer *w, uint64_t handle)
 {
     if (w->handle_count == w->handle_cap) {
-        size_t    cap = w->handle_cap == 0 ? 8 : w->handle_cap * 2;
-        uint64_t *handles = tsu_env_realloc(w->handles, w->handle_cap * sizeof *handles, cap * sizeof *handles);
+        size_t    cap = w->handle_cap == 0 ? TSU_HANDLES_FEW : w->handle_cap * 4;
+        uint64_t *handles = w->handle_cap == 0 ? w->few_handles : tsu_env_alloc(cap * sizeof *handles);
         if (handles == NULL) {
             w->status = TSU_NOMEM;
             tsu_codec.release(handle);
             return;
         }
+        if (w->handle_cap > 0) memcpy(handles, w->handles, w->handle_cap * sizeof *handles);
+        handles_free(w);
         w->handles = handles;
         w->handle_cap = cap;
     }

@@ -65,7 +65,8 @@
 
 /* Binaries outside of keys of at least so many bytes become blobs. One weighs ~120 bytes on top of its contents, costs
  * 650 to 700 ns to insert from 512 to 1024 bytes (inline 330 to 530), 300 more to delete, and 130 to look up at any
- * size (inline 280 at 512, 530 at 1024, 750 at 2000): two lookups to an insert pay for it from about 512 on. */
+ * size (inline 280 at 512, 530 at 1024, 750 at 2000): two lookups to an insert pay for it from about 512 on. Smaller ones
+ * may be blobs that many objects share. */
 #define TSU_BLOB_BYTES_MIN 512
 
 #define TSU_OBJECT_ARITY 0x0f
@@ -163,7 +164,9 @@ static inline void tsu_bytes_copy(uint8_t *to, const uint8_t *from, size_t len)
 
 /* ---- Writer ---- */
 
-/* Bytes that grow: first in the caller's buffer, then on the heap. The first failure sticks in
+#define TSU_HANDLES_FEW 2
+
+/* Bytes that grow: first in the caller's buffer, then on the heap. It stays where it was initialized. The first failure sticks in
  * `status`, and every later write does nothing. */
 typedef struct tsu_writer {
     uint8_t   *bytes;
@@ -172,8 +175,10 @@ typedef struct tsu_writer {
     size_t     stack_cap;
     uint64_t  *handles;         /* owned, in token order */
     size_t     handle_count, handle_cap;
+    uint64_t   few_handles[TSU_HANDLES_FEW];
     tsu_status status;
     bool       key;             /* what is written now is part of a key */
+    bool       share;           /* ... of an object, and smaller binaries too may become blobs */
     bool       loose;           /* something LOOSE was written since the object began */
 } tsu_writer;
 
@@ -181,7 +186,7 @@ static inline void tsu_writer_init(tsu_writer *w, uint8_t *buffer, size_t cap)
 {
     w->bytes = buffer; w->len = 0; w->cap = cap; w->stack = buffer; w->stack_cap = cap;
     w->handles = NULL; w->handle_count = w->handle_cap = 0;
-    w->status = TSU_OK; w->key = w->loose = false;
+    w->status = TSU_OK; w->key = w->share = w->loose = false;
 }
 /* Releases the handles that were not given away, and the memory. */
 void tsu_writer_deinit(tsu_writer *w);
@@ -457,7 +462,7 @@ uint64_t tsu_object_held_bytes(const uint8_t *obj);
 bool tsu_term_same(const uint8_t *a, const uint8_t *b);
 bool tsu_object_same(const uint8_t *a, const uint8_t *b);
 
-/* A hash that objects have in common that are the same, whatever their bytes. Of a blob it sees the beginning. */
+/* A hash that objects have in common that are the same, whatever their bytes. Of a large binary it sees the beginning. */
 uint64_t tsu_object_hash(const uint8_t *obj);
 
 /* A new value for element `pos`; `handles` as in its writer, in token order. */

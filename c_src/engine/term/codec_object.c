@@ -104,7 +104,7 @@ bool tsu_object_same(const uint8_t *a, const uint8_t *b)
     return a_len == b_len && memcmp(p, q, a_len) == 0;
 }
 
-#define BLOB_BYTES_HASHED 64u
+#define BINARY_BYTES_HASHED 512u
 
 uint64_t tsu_object_hash(const uint8_t *obj)
 {
@@ -118,7 +118,8 @@ uint64_t tsu_object_hash(const uint8_t *obj)
         at = p;
         tsu_term_next(&p, &t);
         if (t.kind == TSU_FLOAT && t.f == 0.0) h = tsu_hash_fold(h ^ TSU_HASH_P0, TSU_HASH_P1);
-        else if (t.kind == TSU_BLOB) h = tsu_hash(tsu_token_bytes(&t), t.size < BLOB_BYTES_HASHED ? t.size : BLOB_BYTES_HASHED, h ^ t.size);
+        else if (t.kind == TSU_BLOB || t.kind == TSU_BINARY)
+            h = tsu_hash(tsu_token_bytes(&t), t.size < BINARY_BYTES_HASHED ? t.size : BINARY_BYTES_HASHED, h ^ t.size);
         else h = tsu_hash(at, (size_t)(p - at), h);
     }
     return h;
