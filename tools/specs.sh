@@ -62,12 +62,12 @@ run() {
     if [ "$expect" = ok ]; then
         verdict=$([ "$broken" = nothing ] && echo ok || echo "FAILED: ${broken:-no verdict}, see $work/log")
         good=$([ "$broken" = nothing ] && echo 1 || echo 0)
-        printf '%-7s %-8s%s  %s distinct states, %s s: %s\n' "$model" "$scenario" "$note" "${states:-?}" "$seconds" "$verdict"
+        printf '%-8s %-8s%s  %s distinct states, %s s: %s\n' "$model" "$scenario" "$note" "${states:-?}" "$seconds" "$verdict"
     else
         good=$([ "$broken" = "$expect" ] && echo 1 || echo 0)
         if [ "$good" = 1 ]; then verdict="caught by $broken"
         else verdict="NOT CAUGHT by $expect (${broken:-no verdict}), see $work/log"; fi
-        printf '%-7s %-8s%s  planted bug %s: %s, %s s\n' "$model" "$scenario" "$note" "$bug" "$verdict" "$seconds"
+        printf '%-8s %-8s%s  planted bug %s: %s, %s s\n' "$model" "$scenario" "$note" "$bug" "$verdict" "$seconds"
     fi
     if [ "$good" = 1 ]; then
         passed=$((passed + 1))
@@ -117,6 +117,34 @@ run BpTree split  no_right_link    NothingBad
 run BpTree merge  merge_unfrozen   Findable
 run BpTree shrink merge_keeps_link T1
 run BpTree grow   rewrite_beside_merge Bounded
+
+for s in single absent keys hot again list under gone lists between aborted undone clear cleared release cancel; do
+    run Snapshot $s none ok
+done
+run Snapshot single  no_grace        HeldOK
+run Snapshot single  no_tomb         HeldOK
+run Snapshot hot     trim_announced  HeldOK
+run Snapshot hot     narrow_blind    HeldOK
+run Snapshot list    settle_drops    HeldOK
+run Snapshot between settle_newest   HeldOK
+run Snapshot again   dismantle_blind NothingBad
+run Snapshot clear   clear_frees     NothingBad
+run Snapshot release no_recheck      C2OK
+run Snapshot cancel  cancel_no_sweep EndOK
+run Snapshot cancel  sweep_tomb      HeldOK
+run Snapshot hot     sweep_announced HeldOK
+run Snapshot single  sweep_no_grace  EndOK 's/^INVARIANTS.*/INVARIANTS EndOK/'
+run Snapshot aborted sweep_once      EndOK
+
+for s in read gone hot cross two again tombs; do run Trim $s none ok; done
+run Trim read  no_grace       HeldOK
+run Trim gone  no_tomb        HeldOK
+run Trim two   trim_announced HeldOK
+run Trim read  take_passed    NothingBad
+run Trim hot   no_freeze      NothingBad
+run Trim hot   walk_blind     NothingBad
+run Trim tombs sweep_tomb     HeldOK
+run Trim tombs sweep_early    EndOK
 
 run Ebr late  none               ok
 run Ebr plain none               ok   's/Grace = .*/Grace = 2/'
