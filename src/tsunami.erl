@@ -1,11 +1,11 @@
 %% tsunami: the functions of ets, with the same arguments, results and errors.
 %%
-%% Each function is one call into the library. The macro FACE turns what the library raises into the error that ets
-%% would raise: the top frame is the function that was called, with all its arguments, and its
-%% error_info leads to a text (tsunami_errors.erl).
+%% Each function is one call into the library. The macro FACE (tsunami_face.hrl) turns what the library raises into the
+%% error that ets would raise.
 -module(tsunami).
 
 -include("tsunami_doc.hrl").
+-include("tsunami_face.hrl").
 ?MODULEDOC("Tables of objects in memory: the functions of `m:ets`, faster.\n\n"
            "Arguments, results and errors are those of `ets`. What is stronger here:\n\n"
            "- A reader never waits, whatever writers do.\n"
@@ -49,24 +49,6 @@
 
 %% Objects that one call of the library puts on the list of tab2list/1.
 -define(OBJECTS_MAX, 1000).
-
--define(BADARG(Cause, Args),
-        erlang:error(badarg, Args, [{error_info, #{module => tsunami_errors, cause => Cause}}])).
-
-%% As a macro, for the top frame of the error has to be that of the function which uses it.
--define(FACE(Args, Call),
-        try
-            Call
-        catch
-            error:{tsunami_badarg, {foreign, Ref}} ->
-                ?BADARG(tsunami_owner:foreign(Ref), Args);
-            error:{tsunami_badarg, Cause} when Cause =/= none, Cause =/= badopt ->
-                ?BADARG(Cause, Args);
-            error:{tsunami_badarg, _} ->
-                erlang:error(badarg, Args, [{error_info, #{module => tsunami_errors}}]);
-            error:{tsunami_error, Reason} ->
-                erlang:error(Reason, Args, [{error_info, #{module => tsunami_errors}}])
-        end).
 
 %% --- tables -----------------------------------------------------------------------------
 

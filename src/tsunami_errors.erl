@@ -118,6 +118,21 @@ problems(Select, [_, _] = Args, Cause) when Select =:= select; Select =:= select
                                             Select =:= select_delete; Select =:= select_replace; Select =:= match_delete;
                                             Select =:= internal_select_delete ->
     otherwise(table(Args, Cause), [{2, text(match_spec)}]);
+%% tsunami_x
+problems(lookup_many, [_, Keys] = Args, Cause) ->
+    table(Args, Cause) ++ at(2, proper(Keys));
+problems(lookup_elements, [_, _, Positions] = Args, Cause) ->
+    Wrong = table(Args, Cause) ++ [{2, text(key)} || Cause =:= badkey] ++ at(3, positions(Positions)),
+    otherwise(Wrong, [{3, text(beyond)}]);
+problems(select_take, [_, [], Limit] = Args, Cause) ->
+    table(Args, Cause) ++ at(3, position(Limit));
+problems(select_take, [_, Spec | Limit] = Args, Cause) ->
+    table(Args, Cause) ++ at(2, match_spec(Spec)) ++ [Wrong || L <- Limit, Wrong <- at(3, position(L))];
+problems(compare_and_swap, [_, _, Expected, New] = Args, Cause) ->
+    table(Args, Cause) ++ at(3, content(Expected, Cause =:= expected)) ++ at(4, content(New, Cause =:= new));
+problems(update, [_, _, Fun] = Args, Cause) ->
+    Wrong = table(Args, Cause) ++ [{3, text(not_fun)} || not is_function(Fun, 1)],
+    otherwise(Wrong, [{3, text(answer)}]);
 problems(match_spec_compile, [_], _Cause) ->
     [{1, text(match_spec)}];
 %% The fun comes first, the table last.
@@ -173,6 +188,23 @@ objects(Objects) when is_list(Objects) ->
 objects(Object) ->
     object(Object).
 
+positions(Positions) when is_list(Positions) ->
+    case every(fun(Pos) -> position(Pos) =:= ok end, Positions) of
+        true -> ok;
+        _ -> positions
+    end;
+positions(_) ->
+    positions.
+
+%% What lookup/2 may answer of a table with one object to a key.
+content([], _Refused) -> ok;
+content([Object], Refused) ->
+    case object(Object) of
+        ok when Refused -> other_key;
+        Known -> Known
+    end;
+content(_, _Refused) -> content.
+
 position(Pos) when not is_integer(Pos) -> not_integer;
 position(Pos) when Pos < 1 -> range;
 position(_) -> ok.
@@ -208,8 +240,10 @@ every(_Is, []) -> true;
 every(_Is, _Tail) -> unclear.
 
 text(access) -> <<"the table identifier refers to an ETS table with insufficient access rights">>;
+text(answer) -> <<"the fun has answered neither an empty list nor a list of one object with that key">>;
 text(beyond) -> <<"position is greater than the size of the object">>;
 text(boolean) -> <<"not a boolean value">>;
+text(content) -> <<"not an empty list or a list of one object">>;
 text(continuation) -> <<"invalid continuation">>;
 text(dead) -> <<"the pid refers to a terminated process">>;
 text(dets) -> <<"not the name of an open dets table">>;
@@ -225,6 +259,7 @@ text(name) -> <<"invalid table name (must be an atom)">>;
 text(name_taken) -> <<"table name already exists">>;
 text(not_atom) -> <<"not an atom">>;
 text(not_counter) -> <<"the value in the given position, in the object, is not an integer">>;
+text(not_fun) -> <<"not a fun of one argument">>;
 text(not_integer) -> <<"not an integer">>;
 text(not_list) -> <<"not a list">>;
 text(not_owner) -> <<"the current process is not the owner">>;
@@ -232,7 +267,9 @@ text(not_pid) -> <<"not a pid">>;
 text(not_tuple) -> <<"not a tuple">>;
 text(objects) -> <<"not a non-empty tuple or a list of non-empty tuples">>;
 text(options) -> <<"invalid options">>;
+text(other_key) -> <<"the object has another key, or no element at the key position">>;
 text(owner) -> <<"the process is already the owner of the table">>;
+text(positions) -> <<"not a list of positions">>;
 text(range) -> <<"out of range">>;
 text(reference) -> <<"not a valid table identifier">>;
 text(table_type) ->

@@ -19,6 +19,8 @@
          update_element/3, update_element/4]).
 -export([first/1, last/1, next/2, prev/2, first_lookup/1, last_lookup/1, next_lookup/2,
          prev_lookup/2, slot/2, objects/5]).
+%% For tsunami_x
+-export([lookup_many/3, lookup_elements/3, take_first/1, take_last/1, compare_and_swap/4, select_take/3]).
 %% Match specifications
 -export([search/3, chunk/5, compile/1, run/3, source/1, is_compiled/1]).
 -export([anchor/1, unanchor/2]).
@@ -137,6 +139,13 @@ next_lookup(_T, _Key) -> ?STUB.
 prev_lookup(_T, _Key) -> ?STUB.
 slot(_T, _I) -> ?STUB.
 objects(_T, _Cursor, _Direction, _Max, _Acc) -> ?STUB.
+
+lookup_many(_T, _Keys, _Acc) -> ?STUB.
+lookup_elements(_T, _Key, _Positions) -> ?STUB.
+take_first(_T) -> ?STUB.
+take_last(_T) -> ?STUB.
+compare_and_swap(_T, _Key, _Expected, _New) -> ?STUB.
+select_take(_T, _Spec, _Max) -> ?STUB.
 
 search(_T, _Spec, _Mode) -> ?STUB.
 chunk(_T, _Spec, _Mode, _Cursor, _Max) -> ?STUB.

@@ -8,6 +8,14 @@ single_key_operations_are_linearizable_test_() ->
     [{lists:concat([Kind, ", ", N, " processes"]), {timeout, 120, fun() -> ?assertEqual([], wrong_histories(tsunami_test:module(), Kind, N)) end}}
      || Kind <- tsunami_test:kinds(), N <- [2, 3, 4]].
 
+so_are_those_that_ets_does_not_have_test_() ->
+    [{lists:concat([Kind, ", ", N, " processes"]),
+      {timeout, 120, fun() ->
+                             tsunami_test:not_ets("does not have them"),
+                             ?assertEqual([], wrong_histories(tsunami, fun tsunami_linear:operations_x/1, Kind, N))
+                     end}}
+     || Kind <- tsunami_test:kinds(), N <- [2, 3, 4]].
+
 stale_reads_are_found_test_() ->
     [{atom_to_list(Kind), {timeout, 60, fun() ->
                                                 tsunami_faulty:fault(stale_reads),
@@ -38,18 +46,22 @@ is_found(_Kind, _N, 0) -> false;
 is_found(Kind, N, Tries) -> wrong_histories(tsunami_faulty, Kind, N) =/= [] orelse is_found(Kind, N, Tries - 1).
 
 %% Runs many rounds and answers the histories that no order explains.
-wrong_histories(Mod, Kind, N) ->
+wrong_histories(Mod, Kind, N) -> wrong_histories(Mod, fun tsunami_linear:operations/1, Kind, N).
+
+wrong_histories(Mod, Operations, Kind, N) ->
     Seed = tsunami_test:seed(),
     rand:seed(exsss, Seed),
     T = Mod:new(t, [Kind, public]),
-    Wrong = lists:append([round(Mod, Kind, T, N, Key) || Key <- lists:seq(1, ?ROUNDS)]),
+    Choice = list_to_tuple(Operations(Kind)),
+    Wrong = lists:append([round(Mod, Choice, Kind, T, N, Key) || Key <- lists:seq(1, ?ROUNDS)]),
     Mod:delete(T),
     Wrong.
 
-round(Mod, Kind, T, N, Key) ->
-    Choice = list_to_tuple(tsunami_linear:operations(Kind)),
+%% Leaves the table empty.
+round(Mod, Choice, Kind, T, N, Key) ->
     Program = fun() -> [(element(rand:uniform(tuple_size(Choice)), Choice))(rand:uniform(3)) || _ <- lists:seq(1, 6)] end,
     History = tsunami_linear:record(Mod, T, Key, [Program() || _ <- lists:seq(1, N)]),
+    Mod:delete(T, Key),
     case tsunami_linear:check(Kind, History) of
         true -> [];
         false -> [lists:sort(History)]

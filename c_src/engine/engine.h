@@ -45,6 +45,10 @@ typedef bool (*tsu_object_fn)(void *ctx, const uint8_t *object);
 /* Shows the key's objects, the newest first: a list built by consing has the order of insertion. */
 void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn,
                 void *ctx);
+/* The same in two steps, for who looks up several keys: begun for all of them, what is looked at first is on its way to the processor
+ * when each is ended. The key's bytes stay the caller's, and there. */
+void tsu_lookup_begin(tsu_table *table, const uint8_t *key, size_t len, tsu_key *out);
+void tsu_lookup_end(tsu_thread *self, tsu_table *table, const tsu_key *key, tsu_object_fn fn, void *ctx);
 /* The same in parts, with unpinning in between. Begins with {0}; fn stops a part by false, and what it was shown last counts as
  * shown; few objects are shown at once, whatever it says. OK: all objects have been shown, which the key had at one moment.
  * AGAIN: call again. GONE: the key has changed since the first part, and what was shown is of no use: begin anew. */

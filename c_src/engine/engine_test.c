@@ -726,6 +726,46 @@ static bool show_some(void *ctx, const uint8_t *object)
     return ++s->shown % s->limit != 0;
 }
 
+/* What is begun is but the key and a hint: the answer is what is there at the end, whatever has become of the table meanwhile. */
+TEST(lookups_begun_together_answer_what_is_there_when_each_is_ended)
+{
+    tsu_thread *self = setup();
+    ground      before = ground_now(self);
+
+    for (tsu_table_type type = TSU_SET; type <= TSU_DUPLICATE_BAG; type++)
+        for (int change = 0; change < 4; change++) {
+            object_bytes keys[16];
+            tsu_key      begun[16];
+            tsu_table   *t;
+
+            pin(self);
+            REQUIRE(tsu_table_create(self, type, 1, &t) == TSU_OK);
+            for (int i = 0; i < 16; i++) keys[i] = object_key(i, 0);
+            for (int i = 0; i < 16; i += 2) {
+                object_bytes o = object_make(i, 0, i);
+
+                EXPECT_EQ(tsu_insert(self, t, o.bytes, o.len), TSU_OK);
+            }
+            for (int i = 0; i < 16; i++) tsu_lookup_begin(t, keys[i].bytes, keys[i].len, &begun[i]);
+            for (int i = 0; change == 1 && i < 2000; i++) {        /* the table grows */
+                object_bytes o = object_make(100 + i, 0, i);
+
+                EXPECT_EQ(tsu_insert(self, t, o.bytes, o.len), TSU_OK);
+            }
+            if (change == 2) EXPECT_EQ(tsu_clear(self, t), TSU_OK);
+            for (int i = 0; change == 3 && i < 16; i++) EXPECT_EQ(tsu_delete(self, t, keys[i].bytes, keys[i].len), TSU_OK);
+            for (int i = 0; i < 16; i++) {
+                struct some some = {0, 2};
+
+                tsu_lookup_end(self, t, &begun[i], show_some, &some);
+                EXPECT_EQ(some.shown, change < 2 && i % 2 == 0);
+            }
+            tsu_unpin(self);
+            tsu_table_destroy(self, t);
+        }
+    expect_ground(self, before);
+}
+
 TEST(a_lookup_in_parts_shows_a_key_as_it_was_at_one_moment)
 {
     tsu_thread  *self = setup();

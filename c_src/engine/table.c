@@ -159,15 +159,31 @@ static inline bool show(uint64_t word, tsu_object_fn fn, void *ctx)
     return fn(ctx, r->object);
 }
 
+static inline void lookup(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const tsu_key *key, tsu_object_fn fn, void *ctx)
+{
+    uint64_t word = table->kind->find(self, c->root, key);
+
+    if (tsu_cell_holds_version(word)) show(word, fn, ctx);
+}
+
 void tsu_lookup(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_object_fn fn, void *ctx)
 {
     struct tsu_contents *c = tsu_table_contents(table);
     tsu_key              k;
-    uint64_t             word;
 
     tsu_table_key(&k, table->kind, key, len);
-    word = table->kind->find(self, c->root, &k);
-    if (tsu_cell_holds_version(word)) show(word, fn, ctx);
+    lookup(self, table, c, &k, fn, ctx);
+}
+
+void tsu_lookup_begin(tsu_table *table, const uint8_t *key, size_t len, tsu_key *out)
+{
+    tsu_table_key(out, table->kind, key, len);
+    if (table->kind->fetch != NULL) table->kind->fetch(tsu_table_contents(table)->root, out);
+}
+
+void tsu_lookup_end(tsu_thread *self, tsu_table *table, const tsu_key *key, tsu_object_fn fn, void *ctx)
+{
+    lookup(self, table, tsu_table_contents(table), key, fn, ctx);
 }
 
 static uint64_t word_stamp(uint64_t word)

@@ -28,7 +28,8 @@
     X(slab_bytes_pooled, "slab_bytes_pooled") X(roots_waiting, "roots_waiting")                   \
     X(tables, "tables") X(anchor, "anchor") X(processes, "processes") X(foreign, "foreign")          \
     X(select, "select") X(reverse, "reverse") X(count, "count") X(delete, "delete")            \
-    X(replace, "replace") X(any, "_") X(debug_locks, "debug_hash_fixed_number_of_locks")
+    X(replace, "replace") X(all, "all") X(expected, "expected") X(new, "new")           \
+    X(any, "_") X(debug_locks, "debug_hash_fixed_number_of_locks")
 
 #define TSU_ATOM_DECLARE(c, text) extern ERL_NIF_TERM tsu_atom_##c;
 TSU_ATOMS(TSU_ATOM_DECLARE)

@@ -8,6 +8,7 @@
 
 #include <erl_nif.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define TSU_NIF(name) ERL_NIF_TERM name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 
@@ -39,9 +40,12 @@ TSU_NIF(tsu_nif_delete_object);
 TSU_NIF(tsu_nif_delete_all_objects);
 TSU_NIF(tsu_nif_take);
 
-/* nif_long.c: lookup and take, in slices, when the key has more objects than that */
+/* nif_long.c: lookup (`what` false), take (true) and lookup_elements (the list of positions), in slices, when the key has more
+ * objects than that */
 #define TSU_OBJECTS_AT_ONCE 1000u
-ERL_NIF_TERM tsu_nif_long(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool take);
+ERL_NIF_TERM tsu_nif_long(ErlNifEnv *env, ERL_NIF_TERM table, ERL_NIF_TERM key, ERL_NIF_TERM what);
+/* A tsu_object_fn; `ctx` is a tsu_reply_list: up to that number. */
+bool tsu_nif_first_objects(void *ctx, const uint8_t *object);
 
 /* nif_insert.c: one object or many */
 TSU_NIF(tsu_nif_insert);
@@ -63,8 +67,16 @@ TSU_NIF(tsu_nif_prev_lookup);
 TSU_NIF(tsu_nif_slot);
 TSU_NIF(tsu_nif_objects);
 
+/* nif_x.c: what ets does not have */
+TSU_NIF(tsu_nif_lookup_many);
+TSU_NIF(tsu_nif_lookup_elements);
+TSU_NIF(tsu_nif_take_first);
+TSU_NIF(tsu_nif_take_last);
+TSU_NIF(tsu_nif_compare_and_swap);
+
 /* nif_select.c: match specifications */
 TSU_NIF(tsu_nif_search);
+TSU_NIF(tsu_nif_select_take);
 TSU_NIF(tsu_nif_chunk);
 TSU_NIF(tsu_nif_compile);
 TSU_NIF(tsu_nif_is_compiled);

@@ -141,8 +141,14 @@ static ErlNifFunc functions[] = {
     {"prev_lookup",         2, tsu_nif_prev_lookup,        SHORT},
     {"slot",                2, tsu_nif_slot,               SHORT},  /* one bucket, or one tree path */
     {"objects",             5, tsu_nif_objects,            SHORT},  /* as many objects as fit into half a millisecond */
+    {"lookup_many",         3, tsu_nif_lookup_many,        YIELDS}, /* 16 keys or objects between looks; a long key is another call's */
+    {"lookup_elements",     3, tsu_nif_lookup_elements,    YIELDS}, /* as lookup */
+    {"take_first",          1, tsu_nif_take_first,         SHORT},  /* one path, and up to 1000 objects: more are another call's */
+    {"take_last",           1, tsu_nif_take_last,          SHORT},
+    {"compare_and_swap",    4, tsu_nif_compare_and_swap,   SHORT},  /* one path, one object */
     {"search",              3, tsu_nif_search,             YIELDS}, /* 32 objects between looks */
     {"chunk",               5, tsu_nif_chunk,              YIELDS},
+    {"select_take",         3, tsu_nif_select_take,        YIELDS},
     {"compile",             1, tsu_nif_compile,            SHORT},  /* as long as the specification is */
     {"run",                 3, tsu_nif_run,                YIELDS}, /* 32 terms between looks */
     {"source",              1, tsu_nif_source,             SHORT},  /* as long as the specification is */

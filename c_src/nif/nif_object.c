@@ -3,8 +3,7 @@
 #include "nif/functions.h"
 #include "nif/reply.h"
 
-/* As many as may be shown in one go. */
-static bool first_objects(void *ctx, const uint8_t *object)
+bool tsu_nif_first_objects(void *ctx, const uint8_t *object)
 {
     return tsu_reply_list_add(ctx, object) && ((tsu_reply_list *)ctx)->count < TSU_OBJECTS_AT_ONCE;
 }
@@ -20,11 +19,11 @@ TSU_NIF(tsu_nif_lookup)
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
     s = tsu_key_read(&key, env, argv[1]);
     if (TSU_LIKELY(s == TSU_OK)) {
-        tsu_lookup(c.self, c.table, key.w.bytes, key.w.len, first_objects, &r);
+        tsu_lookup(c.self, c.table, key.w.bytes, key.w.len, tsu_nif_first_objects, &r);
         tsu_key_done(&key);
     }
     tsu_call_end(&c);
-    if (TSU_UNLIKELY(r.count == TSU_OBJECTS_AT_ONCE)) return tsu_nif_long(env, argv, false);
+    if (TSU_UNLIKELY(r.count == TSU_OBJECTS_AT_ONCE)) return tsu_nif_long(env, argv[0], argv[1], tsu_atom_false);
     return TSU_LIKELY(s == TSU_OK) ? tsu_reply_list_end(&r) : tsu_reply_status(env, s);
 }
 
@@ -130,7 +129,7 @@ TSU_NIF(tsu_nif_take)
         tsu_key_done(&key);
     }
     tsu_call_end(&c);
-    if (many) return tsu_nif_long(env, argv, true);
+    if (many) return tsu_nif_long(env, argv[0], argv[1], tsu_atom_true);
     if (TSU_LIKELY(s == TSU_OK)) return tsu_reply_list_end(&r);
     return s == TSU_AGAIN ? tsu_nif_again(env, tsu_nif_take, argc, argv) : tsu_reply_status(env, s);
 }

@@ -1,4 +1,4 @@
-/* nif_select.c: objects that a match specification picks: listed, counted, deleted, replaced; all of them, or in chunks.
+/* nif_select.c: objects that a match specification picks: listed, counted, deleted, replaced, taken; all of them, or in chunks.
  *
  * A search walks what the plan of its specification names (scan.h), in slices. Between two of them it is its arguments: table,
  * compiled specification, cursor, and what it has found.
@@ -13,16 +13,17 @@
 #define STEPS_MAX             4000u
 #define HITS_MAX              64u       /* changed in one go */
 
-typedef enum search_mode { LIST, REVERSE, COUNT, DELETE, REPLACE } search_mode;
+typedef enum search_mode { LIST, REVERSE, COUNT, DELETE, REPLACE, TAKE } search_mode;
 
 /* What goes from slice to slice. */
 typedef struct job {
     ERL_NIF_TERM table, spec;       /* as they were given; after the first slice a tid and a reference */
     search_mode  mode;
     bool         chunk;
-    uint64_t     count_max;         /* of a chunk; else UINT64_MAX */
+    uint64_t     count_max;         /* of a chunk, or to take; else UINT64_MAX */
     ERL_NIF_TERM cursor;            /* the atom start, or a binary: number of the range, and the last key seen, if any */
     ERL_NIF_TERM list;
+    ERL_NIF_TERM taken;             /* the list, with what the change of the key at hand puts in front of it */
     uint64_t     count;
 } job;
 
@@ -92,11 +93,11 @@ static bool search_show(void *ctx, const uint8_t *object)
             j->count++;
         } else if (j->mode == COUNT) {
             j->count += tsu_ms_result_is_true(&r);
-        } else if (j->mode == REPLACE || tsu_ms_result_is_true(&r)) {
+        } else if (j->mode >= REPLACE || tsu_ms_result_is_true(&r)) {
             hit_add(q, object);
         }
     }
-    if (j->count >= j->count_max || q->hits == HITS_MAX) return false;
+    if (j->count + (j->mode == TAKE ? q->hits : 0) >= j->count_max || q->hits == HITS_MAX) return false;
     return ++q->looked % OBJECTS_BETWEEN_LOOKS != 0 || !slice_over(q);
 }
 
@@ -130,6 +131,32 @@ static tsu_status key_run(search *q, const tsu_call *c, ERL_NIF_TERM term)
 
 /* ---- Changing ---- */
 
+/* The result for an object, which goes with it. */
+static tsu_verdict take(search *q, const uint8_t *old, const tsu_ms_result *r)
+{
+    job           *j = q->job;
+    const uint8_t *p = r->term;
+    ERL_NIF_TERM   term;
+
+    if (q->update.hits == 0) j->taken = j->list;               /* asked for the first time, or anew */
+    if (q->update.hits == j->count_max - j->count) return TSU_EDIT_KEEP;
+    term = r->outcome == TSU_MS_OBJECT ? tsu_nif_decode_object(q->env, old) : tsu_nif_decode_term(q->env, &p);
+    if (TSU_UNLIKELY(term == 0)) {
+        q->status = TSU_NOMEM;
+        return TSU_EDIT_FAIL;
+    }
+    j->taken = enif_make_list_cell(q->env, term, j->taken);
+    q->update.hits++;
+    return TSU_EDIT_REMOVE;
+}
+
+/* The key at hand has been changed. */
+static void changed(search *q)
+{
+    q->job->count += q->update.hits;
+    if (q->job->mode == TAKE && q->update.hits > 0) q->job->list = q->job->taken;
+}
+
 /* What is to become of an object, which may have changed since it was found. */
 static tsu_verdict change(tsu_update *update, const uint8_t *old, const uint8_t **out, size_t *out_len)
 {
@@ -142,6 +169,7 @@ static tsu_verdict change(tsu_update *update, const uint8_t *old, const uint8_t 
     q->status = tsu_runner_run(&q->runner, old, &r);
     if (q->status != TSU_OK) return TSU_EDIT_FAIL;
     if (r.outcome == TSU_MS_NO_MATCH || (q->job->mode == DELETE && !tsu_ms_result_is_true(&r))) return TSU_EDIT_KEEP;
+    if (q->job->mode == TAKE) return take(q, old, &r);
     update->hits++;
     if (q->job->mode == DELETE) return TSU_EDIT_REMOVE;
     if (r.outcome == TSU_MS_OBJECT) return TSU_EDIT_KEEP;
@@ -182,7 +210,7 @@ static tsu_status search_change(search *q, const tsu_call *c, const tsu_scan *be
             }
         }
         if (s != TSU_OK) break;
-        q->job->count += q->update.hits;
+        changed(q);
     }
     q->hits = 0;
     return s;
@@ -239,11 +267,12 @@ static tsu_status search_run(search *q, const tsu_call *c)
 
 static ERL_NIF_TERM search_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
-/* Results are put in front of a list, which a chunk turns round at its end: so all of them are met the last one first. */
+/* Results are put in front of a list, which a chunk turns round at its end: so all of them are met the last one first. Of what is
+ * taken up to a number the first ones are met first. */
 static tsu_direction search_direction(const job *j, bool ordered)
 {
-    if (!ordered) return TSU_FORWARD;
-    return (j->mode == LIST) == j->chunk ? TSU_FORWARD : TSU_BACKWARD;
+    if (!ordered || (j->mode == TAKE && j->count_max < UINT64_MAX)) return TSU_FORWARD;
+    return (j->mode == LIST) == j->chunk && j->mode != TAKE ? TSU_FORWARD : TSU_BACKWARD;
 }
 
 static bool keeps_key(const tsu_ms *ms, uint32_t keypos)
@@ -253,10 +282,11 @@ static bool keeps_key(const tsu_ms *ms, uint32_t keypos)
     return true;
 }
 
-/* What the search has found; of a chunk {List, Count, Cursor or done, Tid, Compiled, whether the table is ordered}. */
+/* What the search has found, or {reverse, List}; of a chunk {List, Count, Cursor or done, Tid, Compiled, whether the table is ordered}. */
 static ERL_NIF_TERM job_reply(ErlNifEnv *env, job *j, bool ordered, ERL_NIF_TERM cursor)
 {
-    if (!j->chunk) return j->mode <= REVERSE ? j->list : enif_make_uint64(env, j->count);
+    if (j->mode == TAKE && ordered && j->count_max < UINT64_MAX) return enif_make_tuple2(env, tsu_atom_reverse, j->list);
+    if (!j->chunk) return j->mode <= REVERSE || j->mode == TAKE ? j->list : enif_make_uint64(env, j->count);
     if (ordered && !enif_make_reverse_list(env, j->list, &j->list)) return tsu_reply_limit(env);
     return enif_make_tuple6(env, j->list, enif_make_uint64(env, j->count), cursor, j->table, j->spec,
                             tsu_reply_bool(ordered));
@@ -326,11 +356,11 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     tsu_call_end(&c);
     if (q.timed) tsu_slice_end(env, &q.slice);
     if (s == TSU_AGAIN) {
-        ERL_NIF_TERM rest[8] = { j->table, j->spec, enif_make_int(env, (int)j->mode), tsu_reply_bool(j->chunk),
-                                 enif_make_uint64(env, j->count_max), cursor, j->list, enif_make_uint64(env, j->count) };
+        ERL_NIF_TERM rest[9] = { j->table, j->spec, enif_make_int(env, (int)j->mode), tsu_reply_bool(j->chunk),
+                                 enif_make_uint64(env, j->count_max), cursor, j->list, enif_make_uint64(env, j->count), j->taken };
 
         (void)enif_consume_timeslice(env, 10);          /* a batch of somebody else's may be in the way */
-        return enif_schedule_nif(env, "search", 0, search_more, 8, rest);
+        return enif_schedule_nif(env, "search", 0, search_more, 9, rest);
     }
     if (s != TSU_OK) return tsu_reply_status(env, s);
     return job_reply(env, j, ordered, cursor);
@@ -338,7 +368,8 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
 
 static ERL_NIF_TERM search_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
-    job          j = { .table = argv[0], .spec = argv[1], .chunk = argv[3] == tsu_atom_true, .cursor = argv[5], .list = argv[6] };
+    job          j = { .table = argv[0], .spec = argv[1], .chunk = argv[3] == tsu_atom_true, .cursor = argv[5], .list = argv[6],
+              .taken = argv[8] };
     int          mode;
     ErlNifUInt64 count_max, count;
 
@@ -366,10 +397,22 @@ static bool mode_read(ERL_NIF_TERM term, search_mode *mode)
 /* search(T, Specification, select | reverse | count | delete | replace) */
 TSU_NIF(tsu_nif_search)
 {
-    job j = { .table = argv[0], .spec = argv[1], .count_max = UINT64_MAX, .cursor = tsu_atom_start, .list = tsu_nil };
+    job j = { .table = argv[0], .spec = argv[1], .count_max = UINT64_MAX, .cursor = tsu_atom_start, .list = tsu_nil, .taken = tsu_nil };
 
     (void)argc;
     if (!mode_read(argv[2], &j.mode)) return enif_make_badarg(env);
+    return job_run(env, &j);
+}
+
+/* select_take(T, Specification, all | Max) -> List | {reverse, List}: results of at most Max objects, which are removed. */
+TSU_NIF(tsu_nif_select_take)
+{
+    job     j = { .table = argv[0], .spec = argv[1], .mode = TAKE, .count_max = UINT64_MAX, .cursor = tsu_atom_start,
+                  .list = tsu_nil, .taken = tsu_nil };
+    int64_t max;
+
+    (void)argc;
+    if (argv[2] != tsu_atom_all) j.count_max = tsu_small_read(argv[2], &max) && max > 0 ? (uint64_t)max : 0;
     return job_run(env, &j);
 }
 
@@ -377,7 +420,7 @@ TSU_NIF(tsu_nif_search)
  * unless those are all: more if a key of a bag has them. With a cursor the specification is the compiled one. */
 TSU_NIF(tsu_nif_chunk)
 {
-    job     j = { .table = argv[0], .spec = argv[1], .chunk = true, .cursor = argv[3], .list = tsu_nil };
+    job     j = { .table = argv[0], .spec = argv[1], .chunk = true, .cursor = argv[3], .list = tsu_nil, .taken = tsu_nil };
     int64_t max;
 
     (void)argc;

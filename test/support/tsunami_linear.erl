@@ -5,7 +5,7 @@
 %% its begin and its end and in which each answer is that of a plain list of values (Wing and Gong 1993); a state that was met
 %% before, with the same operations left, is not gone through again.
 -module(tsunami_linear).
--export([check/2, record/4, operations/1]).
+-export([check/2, record/4, operations/1, operations_x/1]).
 
 %% --- the model: what is stored under the key, as a list in order of insertion --------------
 
@@ -21,7 +21,11 @@ apply_op(_Kind, {update_counter, Incr}, []) -> {Incr, [Incr]};
 apply_op(_Kind, {update_counter, Incr}, [V]) -> {V + Incr, [V + Incr]};
 apply_op(_Kind, {update_element, V}, [_]) -> {true, [V]};
 apply_op(_Kind, {update_element, _V}, []) -> {false, []};
-apply_op(Kind, {insert_list, Vs}, Values) -> {true, lists:foldl(fun(V, Acc) -> put_value(Kind, V, Acc) end, Values, Vs)}.
+apply_op(Kind, {insert_list, Vs}, Values) -> {true, lists:foldl(fun(V, Acc) -> put_value(Kind, V, Acc) end, Values, Vs)};
+apply_op(_Kind, Take, Values) when Take =:= take_first; Take =:= take_last; Take =:= select_take -> {Values, []};
+apply_op(_Kind, {compare_and_swap, Values, New}, Values) -> {true, New};
+apply_op(_Kind, {compare_and_swap, _Expected, _New}, Values) -> {{false, Values}, Values};
+apply_op(_Kind, {update, V}, Values) -> {[V + lists:sum(Values)], [V + lists:sum(Values)]}.
 
 put_value(bag, V, Values) ->
     case lists:member(V, Values) of
@@ -42,7 +46,17 @@ op(Mod, T, {insert_new, V}, K) -> Mod:insert_new(T, {K, V});
 op(Mod, T, {delete_object, V}, K) -> Mod:delete_object(T, {K, V});
 op(Mod, T, {update_counter, Incr}, K) -> Mod:update_counter(T, K, Incr, {K, 0});
 op(Mod, T, {update_element, V}, K) -> Mod:update_element(T, K, {2, V});
-op(Mod, T, {insert_list, Vs}, K) -> Mod:insert(T, [{K, V} || V <- Vs]).
+op(Mod, T, {insert_list, Vs}, K) -> Mod:insert(T, [{K, V} || V <- Vs]);
+%% Of a table that holds no other key.
+op(_Mod, T, take_first, _K) -> [V || {_, V} <- tsunami_x:take_first(T)];
+op(_Mod, T, take_last, _K) -> [V || {_, V} <- tsunami_x:take_last(T)];
+op(_Mod, T, select_take, _K) -> tsunami_x:select_take(T, [{{'_', '$1'}, [], ['$1']}]);
+op(_Mod, T, {compare_and_swap, Expected, New}, K) ->
+    case tsunami_x:compare_and_swap(T, K, [{K, V} || V <- Expected], [{K, V} || V <- New]) of
+        true -> true;
+        {false, Current} -> {false, [V || {_, V} <- Current]}
+    end;
+op(_Mod, T, {update, V}, K) -> [W || {_, W} <- tsunami_x:update(T, K, fun(Objects) -> [{K, lists:sum([V | [W || {_, W} <- Objects]])}] end)].
 
 %% Operations to draw from, each as a fun of a small number.
 operations(Kind) when Kind =:= set; Kind =:= ordered_set ->
@@ -53,6 +67,13 @@ operations(_Bag) ->
     [fun(_) -> lookup end, fun(_) -> lookup end, fun(_) -> member end, fun(_) -> delete end, fun(_) -> take end, fun(V) -> {insert, V} end,
      fun(V) -> {insert, V} end, fun(V) -> {insert_new, V} end, fun(V) -> {delete_object, V} end,
      fun(V) -> {insert_list, [V]} end].
+
+%% The same with those that ets does not have.
+operations_x(Kind) ->
+    Taking = [fun(_) -> take_first end, fun(_) -> take_last end, fun(_) -> select_take end, fun(V) -> {insert, V} end],
+    Comparing = [fun(V) -> {compare_and_swap, [], [V]} end, fun(V) -> {compare_and_swap, [V], [V + 1]} end,
+                 fun(V) -> {compare_and_swap, [V], []} end, fun(V) -> {update, V} end],
+    operations(Kind) ++ Taking ++ [Operation || Operation <- Comparing, Kind =:= set orelse Kind =:= ordered_set].
 
 %% Runs each list of operations in a process of its own, all at once, and answers the history.
 record(Mod, T, Key, Programs) ->

@@ -585,13 +585,31 @@ void tsu_term_next_slow(const uint8_t **p, tsu_token *t)
 
 void tsu_term_skip_slow(const uint8_t **p)
 {
-    tsu_token t;
-    uint64_t  left = 1;
+    const uint8_t *q = *p;
+    uint64_t       left = 1;
 
-    while (left > 0) {
-        tsu_term_next(p, &t);
-        left += t.children - 1;
+    for (; left > 0; left--) {
+        unsigned  tag = *q;
+        tsu_token t;
+
+        /* what most parts are, without a token */
+        if (tag < TSU_TAG_INT) {
+            q++;
+        } else if (tag < TSU_TAG_BIGPOS) {
+            q += tag - TSU_TAG_INT + 2;
+        } else if (tag == TSU_TAG_ATOM4) {
+            q += 5;
+        } else if (tag >= TSU_TAG_TUPLE0 && tag < TSU_TAG_TUPLE0 + 16) {
+            q++;
+            left += tag - TSU_TAG_TUPLE0;
+        } else if (tag >= TSU_TAG_BINARY0 && tag < TSU_TAG_TUPLE0) {
+            q += 1 + tag - TSU_TAG_BINARY0;
+        } else {
+            tsu_term_next(&q, &t);
+            left += t.children;
+        }
     }
+    *p = q;
 }
 
 bool tsu_term_is_clean(const uint8_t *p, const uint8_t *end)
