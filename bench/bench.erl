@@ -104,7 +104,7 @@ probes(Type, int, Size) when Type =:= set; Type =:= ordered_set ->
         ++ [prev || Type =:= ordered_set]
         ++ [tab2list || Size =< 100000] ++ [foldl]
         ++ [select_key]
-        ++ [select_range || Type =:= ordered_set, Size >= 1000]
+        ++ [P || Type =:= ordered_set, Size >= 1000, P <- [select_range, range]]
         ++ [select_count, match_object]
         ++ [select_all || Size =< 100000]
         ++ [fill] ++ [insert_list || Size =:= 100000]
@@ -113,7 +113,10 @@ probes(Type, int, Size) when Type =:= bag; Type =:= duplicate_bag ->
     [lookup, lookup_miss, insert, insert_new, next, fill] ++ [insert_list || Size =:= 100000];
 probes(_, four, _) -> [lookup, next, fill, tab2list];
 probes(_, _, Size) when Size > 1000000 -> [lookup, overwrite, insert, fill];
-probes(_, _, _) -> [lookup, lookup_miss, overwrite, insert, next, fill].
+probes(Type, Data, _) ->
+    [lookup, lookup_miss, overwrite, insert, next, fill]
+        ++ [select_part || Type =:= ordered_set, Data =:= tuple]
+        ++ [select_prefix || Type =:= ordered_set, Data =:= bin].
 
 metrics(insert) -> [insert, delete];
 metrics(insert_new) -> [insert_new, take];
@@ -122,6 +125,9 @@ metrics(Probe) -> [Probe].
 
 needs(select_key) -> {select, 2};
 needs(select_range) -> {select, 2};
+needs(select_part) -> {select, 2};
+needs(select_prefix) -> {select, 2};
+needs(range) -> {select, 2};
 needs(select_all) -> {select, 2};
 needs(select_count) -> {select_count, 2};
 needs(match_object) -> {match_object, 2};

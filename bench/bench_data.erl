@@ -9,7 +9,7 @@
 %%   template  an object; setelement(1, Template, Key) makes another, at one price for all kinds; or {own, Binary}: each
 %%             object has a copy of the binary, and is {Key, Copy}
 %%   copies    objects per key (4 in bags of the kind `four`, else 1)
-%%   range     {Low, High}: about 100 keys lie between them
+%%   range     {Low, High}: 100 keys lie between them; of tuples: between their first elements; of binaries {Prefix, Count}
 %%
 %% and lives in a persistent term, so that no collection of garbage copies it.
 -module(bench_data).
@@ -73,9 +73,12 @@ template(map)    -> {0, #{name => <<"Ada Lovelace">>, age => 36, tags => [a, b],
 copies(four) -> 4;
 copies(_)    -> 1.
 
-range(Data, Count) when Data =:= int, Count >= 1000 ->
-    Sorted = lists:sort([key(Data, I) || I <- lists:seq(1, Count)]),
+range(Data, Count) when Data =:= int orelse Data =:= tuple, Count >= 1000 ->
+    Sorted = lists:sort([scrambled(I) || I <- lists:seq(1, Count)]),
     {lists:nth(Count div 2, Sorted), lists:nth(Count div 2 + 100, Sorted)};
+range(bin, Count) when Count >= 1000 ->
+    Prefix = binary:part(key(bin, 1), 0, 8),
+    {Prefix, length([I || I <- lists:seq(1, Count), binary:longest_common_prefix([Prefix, key(bin, I)]) =:= 8])};
 range(_, _) ->
     none.
 

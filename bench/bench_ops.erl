@@ -102,6 +102,15 @@ run(new_ten_delete, _T, #{type := Type, keys := Ks, template := O}, S, N) ->
 run(select_range, T, #{range := {Low, High}}, _S, N) ->
     Spec = [{{'$1', '_', '_'}, [{'>=', '$1', Low}, {'<', '$1', High}], ['$_']}],
     timed(select_range, N, fun() -> repeat(N, fun() -> 100 = length(?TAB:select(T, Spec)) end) end);
+%% Guards on a part of the key.
+run(select_part, T, #{range := {Low, High}}, _S, N) ->
+    Spec = [{{{'$1', '_'}, '_'}, [{'>=', '$1', Low}, {'<', '$1', High}], ['$_']}],
+    timed(select_part, N, fun() -> repeat(N, fun() -> 100 = length(?TAB:select(T, Spec)) end) end);
+run(select_prefix, T, #{range := {Prefix, Count}}, _S, N) ->
+    Spec = [{{'$1', '_'}, [{'==', {binary_part, '$1', 0, byte_size(Prefix)}, Prefix}], ['$_']}],
+    timed(select_prefix, N, fun() -> repeat(N, fun() -> Count = length(?TAB:select(T, Spec)) end) end);
+run(range, T, #{range := {Low, High}}, _S, N) ->
+    timed(range, N, fun() -> repeat(N, fun() -> 100 = length(range(?TAB, T, Low, High)) end) end);
 run(select_count, T, #{size := Size}, _S, N) ->
     Spec = [{{'_', '$1', '_'}, [{'<', '$1', 0}], [true]}],
     timed(select_count, N * Size, fun() -> repeat(N, fun() -> 0 = ?TAB:select_count(T, Spec) end) end);
@@ -112,6 +121,9 @@ run(select_key, T, #{keys := Ks}, S, N) ->
     timed(select_key, N, fun() -> select_key(T, Ks, S, N) end);
 run(match_object, T, #{size := Size}, _S, N) ->
     timed(match_object, N * Size, fun() -> repeat(N, fun() -> [] = ?TAB:match_object(T, {'_', no, '_'}) end) end).
+
+range(tsunami, T, Low, High) -> tsunami_x:range(T, {ge, Low}, {lt, High});
+range(Other, T, Low, High) -> Other:select(T, [{{'$1', '_', '_'}, [{'>=', '$1', Low}, {'<', '$1', High}], ['$_']}]).
 
 timed(Metric, Ops, Fun) ->
     Start = erlang:monotonic_time(),

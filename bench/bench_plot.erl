@@ -77,6 +77,7 @@ rows(Ids, Rows) -> [Row || {_, Is} = Row <- Rows, lists:any(Is, Ids)].
 order(Ids) ->
     Known = [lookup, lookup_miss, member, lookup_element, next, prev, insert, insert_new, insert_new_taken, overwrite,
              update_counter, update_element, delete, take, fill, insert_list, tab2list, foldl, select_key, select_range,
+             range, select_part, select_prefix,
              select_count, select_all, match_object, new_delete, new_ten_delete, delete_table],
     [M || M <- Known, lists:any(fun(#{metric := Metric}) -> Metric =:= M end, Ids)].
 
@@ -88,6 +89,9 @@ label(new_delete) -> "new, delete";
 label(new_ten_delete) -> "new, 10 inserts, delete";
 label(delete_table) -> "delete the table (the call)";
 label(select_range) -> "select 100 by key guards";
+label(range) -> "range of 100";
+label(select_part) -> "select 100 by a part of the key";
+label(select_prefix) -> "select by a binary's prefix";
 label(lookup_beside_list) -> "lookup beside list inserts";
 label(mix_0) -> "0 %";
 label(mix_1) -> "1 %";

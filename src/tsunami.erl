@@ -381,7 +381,7 @@ backward(Fun, Acc, Table, {Key, Objects}) ->
 ?DOC("All that a match specification makes of the objects that it matches, in order of the keys for an `ordered_set`.\n\n"
      "A specification is compiled once: giving the same one again costs its comparison. What it says of the key decides where it "
      "looks: a key that its head gives is looked up; in an `ordered_set` a key given in part (`{1500, a, '_'}`), and guards that compare the "
-     "key with constants, are ranges of the table. Is cut into slices of less than 1 ms; whoever writes meanwhile may be seen or "
+     "key, or its first elements, items or bytes, with constants, are ranges of the table: `tsunami_x:explain/2` tells. Is cut into slices of less than 1 ms; whoever writes meanwhile may be seen or "
      "not, object by object. `badarg` if the specification is wrong, `system_limit` if it is nested too deep.").
 -spec select(table(), match_spec()) -> [Match :: term()].
 select(Table, Spec) ->

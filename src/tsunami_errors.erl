@@ -133,6 +133,15 @@ problems(compare_and_swap, [_, _, Expected, New] = Args, Cause) ->
 problems(update, [_, _, Fun] = Args, Cause) ->
     Wrong = table(Args, Cause) ++ [{3, text(not_fun)} || not is_function(Fun, 1)],
     otherwise(Wrong, [{3, text(answer)}]);
+problems(range, [_], _Cause) ->
+    [{1, text(continuation)}];
+problems(range, [_, From, To | Options] = Args, Cause) ->
+    otherwise(table(Args, Cause), at(2, from(From)) ++ at(3, to(To)) ++ [{4, text(options)} || Options =/= [], is_bound(From, To)]);
+problems(prefix, [_, Prefix | Options] = Args, Cause) ->
+    Wrong = at(2, prefix(Prefix)),
+    otherwise(table(Args, Cause), otherwise(Wrong, [{3, text(options)} || Options =/= []]));
+problems(explain, [_, Spec] = Args, Cause) ->
+    otherwise(table(Args, Cause), at(2, match_spec(Spec)));
 problems(match_spec_compile, [_], _Cause) ->
     [{1, text(match_spec)}];
 %% The fun comes first, the table last.
@@ -216,6 +225,19 @@ match_spec(Spec) ->
         error:_ -> match_spec
     end.
 
+is_bound(From, To) -> from(From) =:= ok andalso to(To) =:= ok.
+
+from(first) -> ok;
+from({Op, _}) when Op =:= ge; Op =:= gt -> ok;
+from(_) -> from.
+
+to(last) -> ok;
+to({Op, _}) when Op =:= le; Op =:= lt -> ok;
+to(_) -> to.
+
+prefix(Prefix) when is_binary(Prefix); is_tuple(Prefix) -> ok;
+prefix(Prefix) -> case proper(Prefix) of ok -> ok; _ -> prefix end.
+
 counter_ops(Ops) when is_list(Ops) -> every(fun counter_op/1, Ops);
 counter_ops(Op) -> counter_op(Op).
 
@@ -249,6 +271,7 @@ text(dead) -> <<"the pid refers to a terminated process">>;
 text(dets) -> <<"not the name of an open dets table">>;
 text(element) -> <<"is not a valid element specification">>;
 text(empty_tuple) -> <<"is an empty tuple">>;
+text(from) -> <<"neither first nor {ge, Key} nor {gt, Key}">>;
 text(id) -> <<"the table identifier does not refer to an existing ETS table">>;
 text(improper) -> <<"not a proper list">>;
 text(info_item) -> <<"not a valid info item">>;
@@ -270,10 +293,12 @@ text(options) -> <<"invalid options">>;
 text(other_key) -> <<"the object has another key, or no element at the key position">>;
 text(owner) -> <<"the process is already the owner of the table">>;
 text(positions) -> <<"not a list of positions">>;
+text(prefix) -> <<"not a binary, a proper list or a tuple">>;
 text(range) -> <<"out of range">>;
 text(reference) -> <<"not a valid table identifier">>;
 text(table_type) ->
     <<"the table identifier refers to an ETS table of a type not supported by this operation">>;
+text(to) -> <<"neither last nor {le, Key} nor {lt, Key}">>;
 text(type) -> <<"not an atom or a table identifier">>;
 text(update) -> <<"not a valid update operation">>;
 text(update_range) -> <<"the position in the update operation is out of range">>.

@@ -13,6 +13,8 @@
 ?MODULEDOC("Match specifications: for `m:tsunami`.").
 
 -export([chunk/4, more/1, compile/1, run/3, repair/4, test/2]).
+%% For tsunami_x
+-export([range/4, prefix/3, explain/2]).
 
 %% As select/3 does it. Mode: select or reverse.
 chunk(Table, Spec, Mode, Limit) ->
@@ -36,7 +38,7 @@ more(_Other) ->
 more(Tid, Cursor, Mode, Limit, Compiled, Left, Count) when Count >= Limit; Cursor =:= done ->
     %% Nothing is read, but table and specification have to be there.
     {[], 0, _, _, _, Ordered} = tsunami_nif:chunk(Tid, [], Mode, start, Limit),
-    tsunami_nif:is_compiled(Compiled) orelse badarg(),
+    is_compiled(Compiled) orelse badarg(),
     answer({[], 0, Cursor, Tid, Compiled, Ordered}, Mode, Limit, Left, Count);
 more(Tid, Cursor, Mode, Limit, Compiled, Left, Count) when is_integer(Limit), is_binary(Cursor) ->
     answer(tsunami_nif:chunk(Tid, Compiled, Mode, Cursor, Limit - Count), Mode, Limit, Left, Count);
@@ -60,6 +62,10 @@ answer({List, Found, Cursor, Tid, Compiled, Ordered}, Mode, Limit, Before, Count
         true ->
             {Results, {Tid, Cursor, Limit, Compiled, [], 0}}
     end.
+
+%% Also with a range: {Compiled, ...}.
+is_compiled(Ranged) when is_tuple(Ranged) -> tuple_size(Ranged) > 1 andalso tsunami_nif:is_compiled(element(1, Ranged));
+is_compiled(Compiled) -> tsunami_nif:is_compiled(Compiled).
 
 order(select) -> 0;
 order(reverse) -> 1.
@@ -94,6 +100,82 @@ test(Tuple, Spec) ->
     case erlang:match_spec_test(Tuple, Spec, table) of
         {ok, Result, _Flags, _Warnings} -> {ok, Result};
         {error, _} = Error -> Error
+    end.
+
+%% --- ranges -----------------------------------------------------------------------------
+
+%% To the library a range is a specification that matches everything, and its bounds.
+range(Table, From, To, Options) ->
+    Bounds = from(From) andalso to(To),
+    ranged(Table, Bounds, fun(Spec) -> {Spec, From, To} end, Options).
+
+prefix(Table, Prefix, Options) ->
+    ranged(Table, is_prefix(Prefix), fun(Spec) -> {Spec, Prefix} end, Options).
+
+ranged(Table, true, Range, Options) ->
+    case range_options(Options, select, none, all) of
+        {Mode, none, Fields} -> tsunami_nif:range(Table, Range(range_spec(Fields)), Mode, none);
+        {Mode, Limit, Fields} -> answer(tsunami_nif:range(Table, Range(range_spec(Fields)), Mode, Limit), Mode, Limit, [], 0);
+        error -> wrong(Table)
+    end;
+ranged(Table, false, _Range, _Options) ->
+    wrong(Table).
+
+%% What is wrong with the table comes first.
+-spec wrong(term()) -> no_return().
+wrong(Table) ->
+    _ = tsunami_nif:chunk(Table, [], select, start, 1),
+    badarg().
+
+from(first) -> true;
+from({Op, _Key}) -> Op =:= ge orelse Op =:= gt;
+from(_) -> false.
+
+to(last) -> true;
+to({Op, _Key}) -> Op =:= le orelse Op =:= lt;
+to(_) -> false.
+
+is_prefix(Prefix) when is_list(Prefix) -> is_proper(Prefix);
+is_prefix(Prefix) -> is_binary(Prefix) orelse is_tuple(Prefix).
+
+is_proper([_ | T]) -> is_proper(T);
+is_proper(End) -> End =:= [].
+
+range_options([], Mode, Limit, Fields) -> {Mode, Limit, Fields};
+range_options([reverse | Options], _, Limit, Fields) -> range_options(Options, reverse, Limit, Fields);
+range_options([{reverse, true} | Options], _, Limit, Fields) -> range_options(Options, reverse, Limit, Fields);
+range_options([{reverse, false} | Options], _, Limit, Fields) -> range_options(Options, select, Limit, Fields);
+range_options([{limit, Limit} | Options], Mode, _, Fields) when is_integer(Limit), Limit > 0, Limit < 1 bsl 59 ->
+    range_options(Options, Mode, Limit, Fields);
+range_options([{fields, [_ | _] = Fields} | Options], Mode, Limit, _) ->
+    case is_proper(Fields) andalso lists:all(fun(Pos) -> is_integer(Pos) andalso Pos > 0 end, Fields) of
+        true -> range_options(Options, Mode, Limit, Fields);
+        false -> error
+    end;
+range_options(_, _, _, _) -> error.
+
+range_spec(all) ->
+    [{'_', [], ['$_']}];
+range_spec(Fields) ->
+    %% The guard fails if there is no such element, whatever it is.
+    Last = {element, lists:max(Fields), '$_'},
+    [{'_', [{'orelse', {is_atom, Last}, true}], [{list_to_tuple([{element, Pos, '$_'} || Pos <- Fields])}]}].
+
+%% --- explaining -------------------------------------------------------------------------
+
+explain(Table, Spec) ->
+    {Places, Clauses, Objects, Expected} = tsunami_nif:explain(Table, Spec),
+    (access(Places))#{clauses => [(access(P))#{result => Result, keeps_key => Keeps} || {P, Result, Keeps} <- Clauses],
+                      objects => Objects, expected => Expected}.
+
+access([]) ->
+    #{access => none};
+access([{range, first, last}]) ->
+    #{access => scan};
+access(Places) ->
+    case [Key || {key, Key} <- Places] of
+        Keys when length(Keys) =:= length(Places) -> #{access => lookup, keys => Keys};
+        _ -> #{access => seek, places => Places}
     end.
 
 -spec badarg() -> no_return().

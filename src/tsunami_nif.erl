@@ -22,7 +22,7 @@
 %% For tsunami_x
 -export([lookup_many/3, lookup_elements/3, take_first/1, take_last/1, compare_and_swap/4, select_take/3]).
 %% Match specifications
--export([search/3, chunk/5, compile/1, run/3, source/1, is_compiled/1]).
+-export([search/3, chunk/5, range/4, compile/1, run/3, source/1, is_compiled/1, explain/2]).
 -export([anchor/1, unanchor/2]).
 -export([stats/0, sync/0]).
 
@@ -149,10 +149,12 @@ select_take(_T, _Spec, _Max) -> ?STUB.
 
 search(_T, _Spec, _Mode) -> ?STUB.
 chunk(_T, _Spec, _Mode, _Cursor, _Max) -> ?STUB.
+range(_T, _Range, _Mode, _Max) -> ?STUB.
 compile(_Spec) -> ?STUB.
 run(_Compiled, _List, _Acc) -> ?STUB.
 source(_Compiled) -> ?STUB.
 is_compiled(_Term) -> ?STUB.
+explain(_T, _Spec) -> ?STUB.
 
 %% For tsunami_owner.
 anchor(_T) -> ?STUB.

@@ -5,17 +5,65 @@
 
 -include("tsunami_doc.hrl").
 -include("tsunami_face.hrl").
-?MODULEDOC("What `m:ets` does not have: many keys at a time, some elements of an object, objects taken from the ends of a table or by a match "
-           "specification, an object exchanged for another if it is the expected one.\n\n"
+?MODULEDOC("What `m:ets` does not have: ranges of an `ordered_set`, many keys at a time, some elements of an object, objects taken from the ends "
+           "of a table or by a match specification, an object exchanged for another if it is the expected one, and where a search looks.\n\n"
            "Tables are those of `m:tsunami`, and so are the errors: `badarg` for a wrong argument, whatever the table holds, and for a table "
            "that is gone or that the caller has no right to.").
 
+%% Ranges of an ordered_set
+-export([range/1, range/3, range/4, prefix/2, prefix/3]).
 %% Some objects
 -export([lookup_many/2, lookup_elements/3]).
 %% Objects that are removed
 -export([take_first/1, take_last/1, select_take/2, select_take/3]).
 %% Read, compute, write
 -export([compare_and_swap/4, update/3]).
+%% How a search goes
+-export([explain/2]).
+
+-export_type([from/0, to/0, range_option/0, place/0]).
+
+-type from() :: first | {ge | gt, tsunami:key()}.
+-type to() :: last | {le | lt, tsunami:key()}.
+-type range_option() :: reverse | {reverse, boolean()} | {limit, pos_integer()} | {fields, [Pos :: pos_integer()]}.
+-type place() :: {key, tsunami:key()} | {range | tuples, from(), to()}.
+
+%% --- ranges of an ordered_set -----------------------------------------------------------
+
+?DOC("The objects of an `ordered_set` whose keys lie between two bounds, in order of the keys: from `first`, from `{ge, Key}` on or behind "
+     "`{gt, Key}`, to `last`, up to `{le, Key}` or before `{lt, Key}`. Keys are compared as the table does: 1 is 1.0. "
+     "`badarg` for a table of another type.").
+-spec range(tsunami:table(), from(), to()) -> [tsunami:object()].
+range(Table, From, To) ->
+    ?FACE([Table, From, To], tsunami_ms:range(Table, From, To, [])).
+
+?DOC("As `range/3`. `reverse`: the last key first. `{limit, N}`: the first N results and a continuation for `range/1`, or "
+     "`'$end_of_table'` if there are none; continuations are as good as those of `tsunami:select/3`. `{fields, Positions}`: not the objects, but "
+     "of each a tuple of its elements at these positions, in this order, and nothing else is copied out of the table; an object that has no "
+     "such element is left out. Of options of one kind the last one counts.").
+-spec range(tsunami:table(), from(), to(), [range_option()]) ->
+          [Result :: tuple()] | {[Result :: tuple()], tsunami:continuation()} | '$end_of_table'.
+range(Table, From, To, Options) ->
+    ?FACE([Table, From, To, Options], tsunami_ms:range(Table, From, To, Options)).
+
+?DOC("The next results of `range/4` or `prefix/3`.").
+-spec range(tsunami:continuation()) -> {[Result :: tuple()], tsunami:continuation()} | '$end_of_table'.
+range(Continuation) ->
+    ?FACE([Continuation], tsunami_ms:more(Continuation)).
+
+?DOC("The objects of an `ordered_set` whose keys begin as `Prefix`, in order of the keys: if that is a binary, the binaries that begin with "
+     "its bytes; if a list, the lists that begin with its elements; if a tuple, the tuples of its size or larger that do. "
+     "Elements are compared by `==`. Nothing else is looked at; of tuples, which are ordered by size first, there is one search for each "
+     "size that is in the table.").
+-spec prefix(tsunami:table(), Prefix :: binary() | list() | tuple()) -> [tsunami:object()].
+prefix(Table, Prefix) ->
+    ?FACE([Table, Prefix], tsunami_ms:prefix(Table, Prefix, [])).
+
+?DOC("As `prefix/2`, with the options of `range/4`. Continuations are for `range/1`.").
+-spec prefix(tsunami:table(), Prefix :: binary() | list() | tuple(), [range_option()]) ->
+          [Result :: tuple()] | {[Result :: tuple()], tsunami:continuation()} | '$end_of_table'.
+prefix(Table, Prefix, Options) ->
+    ?FACE([Table, Prefix, Options], tsunami_ms:prefix(Table, Prefix, Options)).
 
 %% --- some objects -----------------------------------------------------------------------
 
@@ -142,3 +190,21 @@ update(Table, Key, Fun, Current, Try) ->
             erlang:yield(),
             update(Table, Key, Fun, current(Table, Key), Try + 1)
     end.
+
+%% --- how a search goes ------------------------------------------------------------------
+
+?DOC("Where `tsunami:select/2` and all other functions with a match specification look in this table.\n\n"
+     "`access` is `none` if nothing can match, `lookup` if the keys are known (`keys`), `seek` if parts of an `ordered_set` are read "
+     "(`places`), and `scan` if all of the table is. A place is `{key, Key}`, `{range, From, To}` as for `range/3`, or `{tuples, From, To}`: "
+     "that range among the tuples of the size of its bounds, and those among larger ones that begin like them. Where a bound is open, it has "
+     "`'$first'` or `'$last'`, for something before or behind all terms. `clauses` says the same of each clause, and of its body: `result` "
+     "is `object` (`'$_'`), `true` or `other`, and `keeps_key` whether `tsunami:select_replace/2` would take it. `objects` is the size of "
+     "the table, and `expected` how many objects are looked at: counted, or `{at_least, Counted}` where that "
+     "would take long (from 4000 on).").
+-spec explain(tsunami:table(), tsunami:match_spec()) ->
+          #{access := none | lookup | seek | scan, keys => [tsunami:key()], places => [place()],
+            clauses := [#{access := none | lookup | seek | scan, keys => [tsunami:key()], places => [place()],
+                          result := object | true | other, keeps_key := boolean()}],
+            objects := non_neg_integer(), expected := non_neg_integer() | {at_least, non_neg_integer()}}.
+explain(Table, Spec) ->
+    ?FACE([Table, Spec], tsunami_ms:explain(Table, Spec)).

@@ -3,18 +3,25 @@
 #include "term/order.h"
 
 #define RANGES_AT_ONCE 256u
+#define SIZES_AT_ONCE  256u         /* of tuples */
 
 typedef struct scanner {
     tsu_object_fn    fn;
     void            *ctx;
     size_t           keypos;
-    bool             bag, forward;
+    bool             bag, forward, binaries;
     const tsu_bound *end;            /* NULL: none */
     uint64_t         end_head;
     const uint8_t   *last;           /* the last object shown */
     bool             full;           /* no more keys */
-    bool             beyond;         /* a key behind the end was met */
+    bool             beyond;         /* a key behind the end was met: this one */
+    const uint8_t   *met;
 } scanner;
+
+static bool is_binary(const uint8_t *key)
+{
+    return *key == TSU_TAG_BINARY || (*key >= TSU_TAG_BINARY0 && *key < TSU_TAG_TUPLE0);
+}
 
 static bool is_beyond(const scanner *s, const uint8_t *key)
 {
@@ -39,15 +46,18 @@ static bool scan_show(void *ctx, const uint8_t *object)
 {
     scanner *s = ctx;
 
-    if (s->full || s->end != NULL) {
+    if (s->full || s->end != NULL || s->binaries) {
         size_t         len;
         const uint8_t *key = tsu_object_key(object, s->keypos, &len);
 
         if (s->full && !is_of_last_key(s, key, len)) return false;
         if (s->end != NULL && is_beyond(s, key)) {
             s->beyond = true;
+            s->met = key;
             return false;
         }
+        s->last = object;
+        if (s->binaries && !is_binary(key)) return true;
     }
     s->last = object;
     if (!s->fn(s->ctx, object)) s->full = true;
@@ -93,23 +103,66 @@ static bool range_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const 
     return !s->full && (done || s->beyond);
 }
 
+/* The size of tuples to go on with behind those of `size`, in `family`; 0: none. The last search met a key, or has come to the end
+ * of the table. */
+static uint64_t size_next(const scanner *s, uint64_t size, uint64_t least)
+{
+    uint64_t met = s->beyond ? tsu_key_size(s->met) : 0;
+
+    if (met == size) met = s->forward ? met + 1 : met - 1;
+    return met < least ? 0 : met;
+}
+
+/* The same in a family: in the range of one size of tuples after the other, as long as there are any. A search that meets a key
+ * behind its range knows by it what sizes come next; so there are two for each size. */
+static bool family_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const tsu_range *r, size_t budget, scanner *s)
+{
+    uint8_t    buffer[256];
+    uint64_t   least = tsu_key_size(r->low.key), size = least;
+    tsu_range  part = {.high = r->high, .low = r->high};         /* behind the last tuple: it meets that */
+    tsu_writer w;
+    bool       done = true;
+
+    tsu_writer_init(&w, buffer, sizeof buffer);
+    if (scan->from != NULL) {
+        size = tsu_key_size(scan->from);
+        if (size < least) size = least;
+    } else if (!s->forward) {
+        (void)range_run(self, table, scan, &part, budget, s);
+        size = size_next(s, UINT64_MAX, least);
+    }
+    for (unsigned sizes = 0; size > 0; size = size_next(s, size, least)) {
+        scan->status = tsu_range_of_size(r, size, &w, &part);
+        done = scan->status == TSU_OK && range_run(self, table, scan, &part, budget, s);
+        if (!done) break;
+        scan->from = NULL;
+        scan->from_len = 0;
+        if (++sizes >= SIZES_AT_ONCE && s->beyond && tsu_key_size(s->met) == size) {
+            scan->from = s->met;
+            scan->from_len = tsu_term_len(s->met);
+            done = false;
+            break;
+        }
+    }
+    tsu_writer_deinit(&w);
+    return done;
+}
+
 bool tsu_scan_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, size_t budget, tsu_object_fn fn, void *ctx)
 {
     tsu_table_type   type = tsu_table_type_of(table);
     scanner          s = { .fn = fn, .ctx = ctx, .keypos = tsu_table_keypos(table), .bag = type >= TSU_BAG,
-                           .forward = scan->direction == TSU_FORWARD };
+                           .binaries = scan->plan->binaries, .forward = scan->direction == TSU_FORWARD };
     const tsu_plan  *plan = scan->plan;
 
+    scan->status = TSU_OK;
     for (size_t left = RANGES_AT_ONCE; left > 0 && scan->range < plan->count && !s.full; left--) {
-        size_t i = s.forward ? scan->range : plan->count - 1 - scan->range;
+        const tsu_range *r = &plan->ranges[s.forward ? scan->range : plan->count - 1 - scan->range];
 
-        if (range_run(self, table, scan, &plan->ranges[i], budget, &s)) {
-            scan->range++;
-            scan->from = NULL;
-            scan->from_len = 0;
-        } else if (s.last != NULL && !s.full) {
-            break;                                      /* the budget is used up */
-        }
+        if (!(r->family ? family_run : range_run)(self, table, scan, r, budget, &s)) break;     /* full, or the budget is used up */
+        scan->range++;
+        scan->from = NULL;
+        scan->from_len = 0;
     }
     return scan->range == plan->count;
 }

@@ -18,6 +18,7 @@ typedef struct tsu_scan {
     size_t          range;          /* at hand; the first in the direction is 0 */
     const uint8_t  *from;           /* the last key shown of it; NULL: none yet */
     size_t          from_len;
+    tsu_status      status;         /* out: NOMEM if a run could not go on */
 } tsu_scan;
 
 /* Shows objects, in order if the table is ordered, all of a key or none (of one key the newest first), until `fn` answers

@@ -56,7 +56,8 @@ static bool see(void *ctx, const uint8_t *object)
 }
 
 /* The whole scan, each run in a pin of its own with a cursor that is copied in between. */
-static void scan_all(tsu_thread *self, tsu_table *t, const char *spec_text, tsu_direction direction, size_t stop, size_t budget, seen *s)
+static void scan_with(tsu_thread *self, tsu_table *t, const char *spec_text, tsu_direction direction, size_t stop, size_t budget,
+                      tsu_object_fn fn, seen *s)
 {
     text_term      text;
     const uint8_t *spec = text_term_read(&text, spec_text);
@@ -73,7 +74,8 @@ static void scan_all(tsu_thread *self, tsu_table *t, const char *spec_text, tsu_
     scan.plan = plan;
     while (!done) {
         tsu_pin(self);
-        done = tsu_scan_run(self, t, &scan, budget, see, s);
+        done = tsu_scan_run(self, t, &scan, budget, fn, s);
+        CHECK(scan.status == TSU_OK);
         if (scan.from != NULL) {
             CHECK(scan.from_len <= sizeof from);
             memmove(from, scan.from, scan.from_len);
@@ -83,6 +85,11 @@ static void scan_all(tsu_thread *self, tsu_table *t, const char *spec_text, tsu_
     }
     tsu_plan_destroy(plan);
     tsu_ms_destroy(ms);
+}
+
+static void scan_all(tsu_thread *self, tsu_table *t, const char *spec_text, tsu_direction direction, size_t stop, size_t budget, seen *s)
+{
+    scan_with(self, t, spec_text, direction, stop, budget, see, s);
 }
 
 static void expect_range(const seen *s, int64_t low, int64_t high, int copies)
@@ -158,6 +165,97 @@ TEST(keys_are_looked_up_in_a_hash_table)
         }
         tsu_table_destroy(self, t);
     }
+    tsu_engine_sync(self);
+    tsu_engine_close();
+}
+
+/* Tuples {X, ...} of some sizes with X = 0 .. 9, and other terms before and behind them. */
+static const int64_t sizes[] = {1, 2, 3, 5, 6, 20};
+#define SIZES (sizeof sizes / sizeof sizes[0])
+#define OF_EACH 10
+
+static tsu_table *filled_with_tuples(tsu_thread *self)
+{
+    static const char *const others[] = {"{1}", "{a}", "{{}}", "{#{}}", "{[1]}", "{<<\"x\">>}"};
+    tsu_table *t = NULL;
+    text_term  text;
+
+    tsu_pin(self);
+    CHECK(tsu_table_create(self, TSU_ORDERED_SET, 1, &t) == TSU_OK);
+    for (size_t i = 0; i < SIZES * OF_EACH; i++) {
+        uint8_t         room[128];
+        tsu_writer      w;
+        tsu_object_mark mark;
+        int64_t         size = sizes[i / OF_EACH];
+
+        tsu_writer_init(&w, room, sizeof room);
+        tsu_write_object_begin(&w, 2, &mark);
+        tsu_write_tuple_begin(&w, (size_t)size);
+        tsu_write_int(&w, (int64_t)(i % OF_EACH));
+        for (int64_t k = 1; k < size; k++) tsu_write_int(&w, k);
+        tsu_write_int(&w, size);
+        tsu_write_object_end(&w, 2, &mark);
+        CHECK(tsu_insert(self, t, w.bytes, w.len) == TSU_OK);
+        tsu_writer_deinit(&w);
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        text_object_read(&text, others[i]);
+        CHECK(tsu_insert(self, t, text.w.bytes, text.w.len) == TSU_OK);
+    }
+    tsu_unpin(self);
+    return t;
+}
+
+/* The size, and the first element, of the key of what is shown. */
+static bool see_tuple(void *ctx, const uint8_t *object)
+{
+    seen          *s = ctx;
+    size_t         len;
+    const uint8_t *key = tsu_object_key(object, 1, &len);
+    int64_t        first;
+    tsu_token      t;
+
+    tsu_term_next(&key, &t);
+    CHECK(t.kind == TSU_TUPLE && t.n > 0 && tsu_term_int64(key, &first));
+    s->order[s->total++] = (int64_t)t.n * OF_EACH + first;
+    return s->stop == 0 || s->total % s->stop != 0;
+}
+
+TEST(a_family_is_one_range_for_each_size_of_tuples)
+{
+    static const struct { const char *guards; int64_t size, low, high; } families[] = {
+        {"{'==', {element, 1, '$1'}, 4}", 1, 4, 5},
+        {"{'==', {element, 1, '$1'}, 0}", 1, 0, 1},
+        {"{'==', {element, 1, '$1'}, 9}", 1, 9, 10},
+        {"{'>', {element, 1, '$1'}, 4}, {'<', {element, 1, '$1'}, 7}", 1, 5, 7},
+        {"{'>=', {element, 1, '$1'}, 4}, {'=<', {element, 1, '$1'}, 7}", 1, 4, 8},
+        {"{'>', {element, 1, '$1'}, 4}, {is_integer, {element, 1, '$1'}}, {'<', {element, 1, '$1'}, 44}", 1, 5, 10},
+        {"{'==', {element, 1, '$1'}, 4}, {'==', {element, 3, '$1'}, 2}", 3, 4, 5},
+        {"{'==', {element, 1, '$1'}, 44}", 1, 0, 0},
+        {"{'==', {element, 1, '$1'}, 4}, {'==', {element, 19, '$1'}, 18}", 19, 4, 5},
+        {"{'==', {element, 1, '$1'}, 4}, {'==', {element, 21, '$1'}, 18}", 21, 4, 5}
+    };
+    tsu_thread *self = setup();
+    tsu_table  *t = filled_with_tuples(self);
+    char        spec[256];
+    seen        s;
+
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        for (size_t stop = 0; stop < 4; stop++)
+            for (int direction = 0; direction < 2; direction++)
+                for (size_t budget = 1; budget < 5000; budget *= 70) {
+                    size_t k = 0;
+
+                    snprintf(spec, sizeof spec, "[{{'$1', '_'}, [%s], [true]}]", families[i].guards);
+                    scan_with(self, t, spec, direction == 0 ? TSU_FORWARD : TSU_BACKWARD, stop, budget, see_tuple, &s);
+                    for (size_t n = 0; n < SIZES; n++) {
+                        if (sizes[n] < families[i].size) continue;
+                        for (int64_t first = families[i].low; first < families[i].high; first++, k++)
+                            EXPECT_EQ(s.order[direction == 0 ? k : s.total - 1 - k], sizes[n] * OF_EACH + first);
+                    }
+                    EXPECT_EQ(s.total, k);
+                }
+    tsu_table_destroy(self, t);
     tsu_engine_sync(self);
     tsu_engine_close();
 }

@@ -29,7 +29,10 @@
     X(tables, "tables") X(anchor, "anchor") X(processes, "processes") X(foreign, "foreign")          \
     X(select, "select") X(reverse, "reverse") X(count, "count") X(delete, "delete")            \
     X(replace, "replace") X(all, "all") X(expected, "expected") X(new, "new")           \
-    X(any, "_") X(debug_locks, "debug_hash_fixed_number_of_locks")
+    X(first, "first") X(last, "last") X(ge, "ge") X(gt, "gt") X(le, "le") X(lt, "lt")             \
+    X(key, "key") X(range, "range") X(tuples, "tuples")                                           \
+    X(object, "object") X(other, "other") X(at_least, "at_least")                                 \
+    X(least, "$first") X(most, "$last") X(any, "_") X(debug_locks, "debug_hash_fixed_number_of_locks")
 
 #define TSU_ATOM_DECLARE(c, text) extern ERL_NIF_TERM tsu_atom_##c;
 TSU_ATOMS(TSU_ATOM_DECLARE)

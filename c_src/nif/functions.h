@@ -78,10 +78,14 @@ TSU_NIF(tsu_nif_compare_and_swap);
 TSU_NIF(tsu_nif_search);
 TSU_NIF(tsu_nif_select_take);
 TSU_NIF(tsu_nif_chunk);
+TSU_NIF(tsu_nif_range);
 TSU_NIF(tsu_nif_compile);
 TSU_NIF(tsu_nif_is_compiled);
 TSU_NIF(tsu_nif_run);
 TSU_NIF(tsu_nif_source);
+
+/* nif_explain.c */
+TSU_NIF(tsu_nif_explain);
 
 /* Asks the VM to call `fn` with the same arguments once others have had their turn. */
 static inline ERL_NIF_TERM tsu_nif_again(ErlNifEnv *env, ERL_NIF_TERM (*fn)(ErlNifEnv *, int, const ERL_NIF_TERM[]),

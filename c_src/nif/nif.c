@@ -149,9 +149,11 @@ static ErlNifFunc functions[] = {
     {"search",              3, tsu_nif_search,             YIELDS}, /* 32 objects between looks */
     {"chunk",               5, tsu_nif_chunk,              YIELDS},
     {"select_take",         3, tsu_nif_select_take,        YIELDS},
+    {"range",               4, tsu_nif_range,              YIELDS},
     {"compile",             1, tsu_nif_compile,            SHORT},  /* as long as the specification is */
     {"run",                 3, tsu_nif_run,                YIELDS}, /* 32 terms between looks */
     {"source",              1, tsu_nif_source,             SHORT},  /* as long as the specification is */
+    {"explain",             2, tsu_nif_explain,            SHORT},  /* as long as the specification is, and up to 4000 objects */
     {"is_compiled",         1, tsu_nif_is_compiled,        SHORT},  /* a look at its type */
     {"stats",               0, tsu_nif_stats,              SHORT},  /* counters */
     {"sync",                0, tsu_nif_sync,               WAITS},  /* for the engine's thread */

@@ -18,6 +18,7 @@ typedef enum search_mode { LIST, REVERSE, COUNT, DELETE, REPLACE, TAKE } search_
 /* What goes from slice to slice. */
 typedef struct job {
     ERL_NIF_TERM table, spec;       /* as they were given; after the first slice a tid and a reference */
+    bool         ranged;            /* the specification is one with a range: tsu_spec_read_range. A cursor goes on in either */
     search_mode  mode;
     bool         chunk;
     uint64_t     count_max;         /* of a chunk, or to take; else UINT64_MAX */
@@ -257,6 +258,7 @@ static tsu_status search_run(search *q, const tsu_call *c)
 
         done = tsu_scan_run(c->self, c->table, &q->scan, STEPS_MAX, search_show, q);
         if (q->status != TSU_OK) return q->status;
+        if (q->scan.status != TSU_OK) return q->scan.status;
         if (q->hits > 0 && (s = search_change(q, c, &begin)) != TSU_OK) return s;
         full = q->job->count >= q->job->count_max;
         if (!done && !full && slice_over(q)) return TSU_AGAIN;
@@ -297,7 +299,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     tsu_call     c;
     tsu_spec_arg spec;
     search       q;
-    bool         ordered;
+    bool         ordered, ranged = j->ranged || (j->cursor != tsu_atom_start && enif_is_tuple(env, j->spec));
     ERL_NIF_TERM cursor = tsu_atom_done, key = 0;
     tsu_status   s;
 
@@ -305,7 +307,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     if (!tsu_call_begin(&c, env, j->table, j->mode >= DELETE ? TSU_RIGHT_WRITE : TSU_RIGHT_READ))
         return tsu_call_refuse(&c);
     ordered = c.live->type == TSU_ORDERED_SET;
-    if (j->mode == REPLACE && c.live->type == TSU_BAG) {
+    if ((j->mode == REPLACE && c.live->type == TSU_BAG) || (ranged && !ordered)) {
         tsu_call_end(&c);
         return tsu_reply_badarg(env, tsu_atom_table_type);
     }
@@ -315,6 +317,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
         return job_reply(env, j, ordered, cursor);
     }
     if (j->count_max == 0) s = TSU_BADARG;
+    else if (ranged) s = tsu_spec_read_range(&spec, env, c.self, j->spec, j->cursor != tsu_atom_start, c.live->keypos);
     else if (j->cursor != tsu_atom_start || j->chunk || j->mode >= DELETE)
         s = tsu_spec_read(&spec, env, c.self, j->spec, j->cursor != tsu_atom_start);
     else s = tsu_spec_read_keyed(&spec, env, c.self, j->spec, c.live->keypos, &key);
@@ -322,7 +325,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
         tsu_call_end(&c);
         return tsu_reply_status(env, s);
     }
-    if (key == 0) s = tsu_spec_plan(&spec, c.live->keypos, ordered);
+    if (key == 0 && !ranged) s = tsu_spec_plan(&spec, c.live->keypos, ordered);
     if (s == TSU_OK && j->mode == REPLACE && !keeps_key(spec.spec->ms, c.live->keypos)) s = TSU_BADARG;
     q.scan.plan = spec.plan;
     q.scan.direction = search_direction(j, ordered);
@@ -346,7 +349,8 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
         }
         if (s == TSU_AGAIN || j->chunk) {
             j->table = tsu_live_tid(env, c.live);
-            if (j->cursor == tsu_atom_start) j->spec = tsu_spec_term(env, spec.spec);
+            if (j->cursor == tsu_atom_start)
+                j->spec = ranged ? tsu_spec_range_term(env, spec.spec, j->spec) : tsu_spec_term(env, spec.spec);
             if (j->spec == 0) s = TSU_NOMEM;
         }
         tsu_runner_deinit(&q.runner);
@@ -426,6 +430,20 @@ TSU_NIF(tsu_nif_chunk)
     (void)argc;
     if (!mode_read(argv[2], &j.mode) || j.mode > REVERSE) return enif_make_badarg(env);
     j.count_max = tsu_small_read(argv[4], &max) && max > 0 ? (uint64_t)max : 0;      /* 0: refused once the table is known */
+    return job_run(env, &j);
+}
+
+/* range(T, {Specification, From, To} | {Specification, Prefix}, select | reverse, none | Max): as search, or as the first chunk. */
+TSU_NIF(tsu_nif_range)
+{
+    job     j = { .table = argv[0], .spec = argv[1], .ranged = true, .count_max = UINT64_MAX, .cursor = tsu_atom_start,
+                  .list = tsu_nil, .taken = tsu_nil };
+    int64_t max;
+
+    (void)argc;
+    if (!mode_read(argv[2], &j.mode) || j.mode > REVERSE) return enif_make_badarg(env);
+    j.chunk = argv[3] != tsu_atom_none;
+    if (j.chunk) j.count_max = tsu_small_read(argv[3], &max) && max > 0 ? (uint64_t)max : 0;
     return job_run(env, &j);
 }
 

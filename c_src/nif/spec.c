@@ -196,6 +196,72 @@ tsu_status tsu_spec_plan(tsu_spec_arg *arg, uint32_t keypos, bool ordered)
     return TSU_OK;
 }
 
+/* ---- Ranges ---- */
+
+static tsu_status bound_read(tsu_bound *bound, tsu_key_arg *key, ErlNifEnv *env, ERL_NIF_TERM term)
+{
+    const ERL_NIF_TERM *parts;
+    int                 arity;
+    tsu_status          s;
+
+    *bound = (tsu_bound){ .key = NULL };
+    if (tsu_nif_is_atom(term)) return TSU_OK;
+    if (!enif_get_tuple(env, term, &arity, &parts) || arity != 2) return TSU_BADARG;
+    s = tsu_key_read(key, env, parts[1]);
+    if (s == TSU_OK) *bound = (tsu_bound){ key->w.bytes, key->w.len, parts[0] == tsu_atom_gt || parts[0] == tsu_atom_lt };
+    return s;
+}
+
+static tsu_status range_plan(tsu_spec_arg *arg, ErlNifEnv *env, ERL_NIF_TERM from, ERL_NIF_TERM to, uint32_t keypos)
+{
+    tsu_key_arg low_key, high_key;
+    tsu_bound   low, high = { .key = NULL };
+    tsu_status  s = bound_read(&low, &low_key, env, from);
+
+    if (s == TSU_OK) s = bound_read(&high, &high_key, env, to);
+    if (s == TSU_OK) s = tsu_plan_between(&low, &high, keypos, &arg->own_plan);
+    if (low.key != NULL) tsu_key_done(&low_key);
+    if (high.key != NULL) tsu_key_done(&high_key);
+    return s;
+}
+
+static tsu_status prefix_plan(tsu_spec_arg *arg, ErlNifEnv *env, ERL_NIF_TERM prefix, uint32_t keypos)
+{
+    tsu_key_arg key;
+    tsu_status  s = tsu_key_read(&key, env, prefix);
+
+    if (s != TSU_OK) return s;
+    s = tsu_plan_prefix(key.w.bytes, keypos, &arg->own_plan);
+    tsu_key_done(&key);
+    return s;
+}
+
+tsu_status tsu_spec_read_range(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ERL_NIF_TERM term, bool compiled, uint32_t keypos)
+{
+    const ERL_NIF_TERM *parts;
+    int                 arity;
+    tsu_status          s;
+
+    if (!enif_get_tuple(env, term, &arity, &parts) || arity < 2 || arity > 3) return TSU_BADARG;
+    s = tsu_spec_read(arg, env, self, parts[0], compiled);
+    if (s != TSU_OK) return s;
+    if (arity == 3) s = range_plan(arg, env, parts[1], parts[2], keypos);
+    else s = prefix_plan(arg, env, parts[1], keypos);
+    arg->plan = arg->own_plan;
+    if (s != TSU_OK) tsu_spec_done(arg);
+    return s;
+}
+
+ERL_NIF_TERM tsu_spec_range_term(ErlNifEnv *env, tsu_spec *spec, ERL_NIF_TERM range)
+{
+    const ERL_NIF_TERM *parts;
+    int                 arity;
+    ERL_NIF_TERM        term = tsu_spec_term(env, spec);
+
+    if (term == 0 || !enif_get_tuple(env, range, &arity, &parts)) return 0;
+    return arity == 3 ? enif_make_tuple3(env, term, parts[1], parts[2]) : enif_make_tuple2(env, term, parts[1]);
+}
+
 void tsu_spec_done(tsu_spec_arg *arg)
 {
     tsu_plan_destroy(arg->own_plan);

@@ -38,12 +38,17 @@ tsu_status tsu_spec_plan(tsu_spec_arg *arg, uint32_t keypos, bool ordered);
  * *key 0: it is another specification, read as it is. */
 tsu_status tsu_spec_read_keyed(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ERL_NIF_TERM term, uint32_t keypos,
                                ERL_NIF_TERM *key);
+/* The same, and the plan, of {Specification, From, To} or {Specification, Prefix}: for an ordered table, of which only these keys are
+ * meant, whatever the specification says of keys. From, To: {ge | gt, Key}, {le | lt, Key}, or an atom for none. */
+tsu_status tsu_spec_read_range(tsu_spec_arg *arg, ErlNifEnv *env, tsu_thread *self, ERL_NIF_TERM term, bool compiled, uint32_t keypos);
 void tsu_spec_done(tsu_spec_arg *arg);
 
 /* The specification that a term refers to; lent by it. False: it is no such term. */
 bool tsu_spec_get(ErlNifEnv *env, ERL_NIF_TERM term, tsu_spec **out);
 /* A term that refers to the specification; 0: memory is short. */
 ERL_NIF_TERM tsu_spec_term(ErlNifEnv *env, tsu_spec *spec);
+/* What tsu_spec_read_range read, with such a term for its specification. */
+ERL_NIF_TERM tsu_spec_range_term(ErlNifEnv *env, tsu_spec *spec, ERL_NIF_TERM range);
 void tsu_spec_dtor(ErlNifEnv *env, void *object);
 
 /* What a program runs with, for the process that calls. */

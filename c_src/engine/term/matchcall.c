@@ -3,12 +3,6 @@
 #include "term/matchspec_inner.h"
 #include "term/order.h"
 
-typedef enum call {
-    CALL_NOT, CALL_XOR, CALL_ELEMENT, CALL_HD, CALL_TL, CALL_LENGTH, CALL_SIZE, CALL_BYTE_SIZE, CALL_BIT_SIZE, CALL_TUPLE_SIZE,
-    CALL_MAP_SIZE, CALL_MAP_GET, CALL_IS_MAP_KEY, CALL_IS_RECORD, CALL_IS_FUNCTION, CALL_NODE, CALL_NODE_OF, CALL_SELF,
-    CALL_BINARY_PART, CALL_BINARY_PART_PAIR, CALL_MAX, CALL_MIN
-} call;
-
 /* By length of the name, name, arity. `since`: the first version of Erlang that has it here; 0: all that we run on. Special
  * forms have arity 0: the compiler looks at their operands. */
 static const ms_function functions[] = {

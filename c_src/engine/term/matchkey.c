@@ -66,71 +66,218 @@ tsu_ms_key tsu_ms_clause_key(const tsu_ms *ms, size_t clause, size_t keypos, con
     const uint8_t *head = clause_head(ms, clause), *p;
     tsu_token      t;
 
+    *term = NULL;
+    *len = 0;
     if (ms->clause[clause].arity == ARITY_ANY) return TSU_MS_KEY_ANY;
     if (ms->clause[clause].arity < (int64_t)keypos) return TSU_MS_KEY_NONE;
     p = head = tuple_at(head, keypos);
-    tsu_term_next(&p, &t);
-    if (tsu_ms_is_open(&t)) return TSU_MS_KEY_ANY;
     *term = head;
     *len = tsu_term_len(head);
+    tsu_term_next(&p, &t);
+    if (tsu_ms_is_open(&t)) return TSU_MS_KEY_ANY;
     return is_ground(head) ? TSU_MS_KEY_IS : TSU_MS_KEY_PATTERN;
 }
 
 /* ---- Guards ---- */
 
-/* The variable that the head binds to the key, or MS_NO_VARIABLE. */
-static uint32_t key_variable(const tsu_ms *ms, size_t clause, size_t keypos)
+uint32_t tsu_ms_clause_variable(const tsu_ms *ms, size_t clause, uint64_t atom)
 {
     const ms_clause *c = &ms->clause[clause];
-    const uint8_t   *key;
-    tsu_token        t;
 
-    if (c->arity < (int64_t)keypos) return MS_NO_VARIABLE;
-    key = tuple_at(clause_head(ms, clause), keypos);
-    tsu_term_next(&key, &t);
-    for (uint32_t v = 0; v < c->var_count && t.kind == TSU_ATOM; v++)
-        if (ms->atom[c->vars + v] == t.n) return v;
+    for (uint32_t v = 0; v < c->var_count; v++)
+        if (ms->atom[c->vars + v] == atom) return v;
     return MS_NO_VARIABLE;
 }
 
-/* {Op, {element, KeyPos, '$_'}, Constant} or the other way round: four instructions, of which `i` is the first. */
-static bool element_bound(const tsu_ms *ms, const ms_ins *i, size_t keypos, tsu_ms_bound *out)
-{
-    const ms_ins *constant = &i[1];
-    bool          mirror = i->op == MS_CONST;
+/* What is known of a value on the machine's stack: a constant (term), what lies at a path, that many bytes (i) of the binary
+ * there, how many elements the tuple there has, or a boolean: whether it is as the bound says. */
+typedef struct known {
+    enum { UNKNOWN, CONSTANT, AT_PATH, BYTES_AT, SIZE_AT, HOLDS } kind;
+    tsu_ms_bound b;
+} known;
 
-    if (mirror) constant = i;
-    if (constant->op != MS_CONST || i[mirror].op != MS_ELEMENT || i[mirror].a != keypos) return false;
-    if (i[2].op != MS_COMPARE || i[3].op != MS_IF_TRUE) return false;
-    out->op = (tsu_ms_compare)i[2].x;
-    if (mirror) out->op = ms_mirrored(out->op);
-    out->term = ms->consts + constant->a;
+#define KNOWN_MAX 8u
+
+static bool step_add(tsu_ms_path *path, uint32_t step)
+{
+    if (path->count == TSU_MS_STEPS_MAX) return false;
+    path->step[path->count++] = step;
+    return true;
+}
+
+/* hd or tl. Items are counted from the list's beginning. */
+static bool list_step_add(tsu_ms_path *path, bool item)
+{
+    uint32_t n = 0;
+
+    if (path->count > 0 && (path->step[path->count - 1] & TSU_MS_TAIL) != 0) n = path->step[--path->count] - TSU_MS_TAIL;
+    return n < TSU_MS_STEP_MAX && step_add(path, (item ? TSU_MS_ITEM : TSU_MS_TAIL) | (n + 1));
+}
+
+/* A call of the function with these arguments; its value takes the place of the first. */
+static void known_call(known *args, ms_call which, unsigned count)
+{
+    known         *path = &args[which == CALL_ELEMENT ? 1 : 0], *constant = &args[count - 1];
+    const uint8_t *p;
+    int64_t        from, n = 0;
+    tsu_token      t;
+    bool           good = false;
+
+    switch (which) {
+    case CALL_ELEMENT:
+        good = path->kind == AT_PATH && args[0].kind == CONSTANT && tsu_term_int64(args[0].b.term, &n) && n >= 1
+               && n <= TSU_MS_STEP_MAX && step_add(&path->b.path, (uint32_t)n);
+        break;
+    case CALL_HD: case CALL_TL:
+        good = path->kind == AT_PATH && list_step_add(&path->b.path, which == CALL_HD);
+        break;
+    case CALL_SIZE: case CALL_TUPLE_SIZE:
+        good = path->kind == AT_PATH;
+        path->kind = SIZE_AT;
+        break;
+    case CALL_BINARY_PART: case CALL_BINARY_PART_PAIR:
+        if (path->kind != AT_PATH || constant->kind != CONSTANT) break;
+        p = constant->b.term;
+        if (which == CALL_BINARY_PART) {
+            if (args[1].kind != CONSTANT || !tsu_term_int64(args[1].b.term, &from)) break;
+        } else {
+            tsu_term_next(&p, &t);
+            if (t.kind != TSU_TUPLE || t.n != 2 || !tsu_term_int64(p, &from)) break;
+            p = tsu_term_end(p);
+        }
+        good = from == 0 && tsu_term_int64(p, &n);
+        path->kind = BYTES_AT;
+        path->b.i = n;
+        break;
+    default:
+        break;
+    }
+    if (path != args) args[0] = *path;
+    if (!good) args[0].kind = UNKNOWN;
+}
+
+static void known_compare(known *args, tsu_ms_compare op)
+{
+    known         *path = &args[0];
+    const uint8_t *constant = args[1].b.term, *p;
+    bool           good = args[1].kind == CONSTANT, equal;
+    tsu_token      t;
+
+    if (args[0].kind == CONSTANT) {
+        constant = args[0].b.term;
+        path = &args[1];
+        op = ms_mirrored(op);
+        good = true;
+    }
+    equal = op == TSU_EQ || op == TSU_SAME;
+    if (good && path->kind == AT_PATH) {
+        path->b.says = TSU_MS_COMPARES;
+    } else if (good && path->kind == BYTES_AT && equal) {
+        p = constant;
+        tsu_term_next(&p, &t);
+        good = (t.kind == TSU_BINARY || t.kind == TSU_BLOB) && (uint64_t)path->b.i == t.size;
+        path->b.says = TSU_MS_BEGINS;
+    } else if (good && path->kind == SIZE_AT && equal) {
+        good = tsu_term_int64(constant, &path->b.i);
+        path->b.says = TSU_MS_SIZES;
+    } else {
+        good = false;
+    }
+    path->b.op = op;
+    path->b.term = constant;
+    if (path != args) args[0] = *path;
+    args[0].kind = good ? HOLDS : UNKNOWN;
+}
+
+/* The guard that begins at `i`, of several instructions: goes behind it. True: `out` is what it says. */
+static bool guard_read(const tsu_ms *ms, const ms_ins **i, size_t keypos, tsu_ms_bound *out)
+{
+    known    stack[KNOWN_MAX];
+    unsigned n = 0;
+    bool     lost = false;
+
+    for (; (*i)->op != MS_IF_TRUE && (*i)->op != MS_DONE; ++*i) {
+        const ms_ins *ins = *i;
+        known        *top = &stack[n];
+
+        if (lost) continue;
+        switch (ins->op) {
+        case MS_VAR: case MS_CONST: case MS_WHOLE: case MS_ELEMENT:
+            lost = n == KNOWN_MAX;
+            if (lost) break;
+            n++;
+            top->kind = ins->op == MS_CONST ? CONSTANT : AT_PATH;
+            top->b = (tsu_ms_bound){.path = {.of = ins->op == MS_VAR ? ins->a : TSU_MS_OF_KEY}};
+            if (ins->op == MS_CONST) top->b.term = ms->consts + ins->a;
+            else if (ins->op == MS_WHOLE || (ins->op == MS_ELEMENT && ins->a != keypos)) top->kind = UNKNOWN;
+            break;
+        case MS_CALL: case MS_ARITH:
+            lost = n < ins->y || n - ins->y == KNOWN_MAX;
+            if (lost) break;
+            n = n - ins->y + 1;
+            if (ins->op == MS_CALL && ins->y > 0) known_call(&stack[n - 1], (ms_call)ins->x, ins->y);
+            else stack[n - 1].kind = UNKNOWN;
+            break;
+        case MS_COMPARE:
+            lost = n < 2;
+            if (lost) break;
+            n--;
+            known_compare(&stack[n - 1], (tsu_ms_compare)ins->x);
+            break;
+        case MS_TYPE:
+            lost = n < 1;
+            if (lost) break;
+            stack[n - 1].kind = stack[n - 1].kind == AT_PATH ? HOLDS : UNKNOWN;
+            stack[n - 1].b.says = TSU_MS_TYPES;
+            stack[n - 1].b.i = ins->b;
+            break;
+        default:
+            lost = true;
+            break;
+        }
+    }
+    if ((*i)->op == MS_IF_TRUE) ++*i;
+    if (lost || n != 1 || stack[0].kind != HOLDS) return false;
+    *out = stack[0].b;
     return true;
 }
 
 bool tsu_ms_clause_bound(const tsu_ms *ms, size_t clause, size_t keypos, size_t *at, tsu_ms_bound *out)
 {
     const ms_ins *first = ms->code + ms->clause[clause].guards, *i = first + *at;
-    uint32_t      v = key_variable(ms, clause, keypos);
+    bool          found = false;
 
-    for (; i->op != MS_DONE; i++) {
-        bool begins = i == first || (i[-1].op >= MS_IF_INT && i[-1].op <= MS_IF_TRUE);
+    while (!found && i->op != MS_DONE) {
+        const ms_ins *ins = i;
 
-        *at = (size_t)(i - first) + 1;
-        out->term = NULL;
-        if (i->op == MS_IF_INT && i->a == v) {
-            out->op = (tsu_ms_compare)i->x;
-            out->i = i->i;
-            return true;
+        *out = (tsu_ms_bound){.path = {.of = ins->a}, .op = (tsu_ms_compare)ins->x};
+        switch (ins->op) {
+        case MS_IF_INT:
+            out->i = ins->i;
+            found = true;
+            i++;
+            break;
+        case MS_IF:
+            out->term = ms->consts + ins->b;
+            found = ins->y == RIGHT_CONST;
+            i++;
+            break;
+        case MS_IF_TYPE:
+            out->says = TSU_MS_TYPES;
+            out->i = ins->b;
+            found = true;
+            i++;
+            break;
+        case MS_NEVER:
+            i++;
+            break;
+        default:
+            found = guard_read(ms, &i, keypos, out);
+            break;
         }
-        if (i->op == MS_IF && i->y == RIGHT_CONST && i->a == v) {
-            out->op = (tsu_ms_compare)i->x;
-            out->term = ms->consts + i->b;
-            return true;
-        }
-        if (begins && (i->op == MS_ELEMENT || i->op == MS_CONST) && element_bound(ms, i, keypos, out)) return true;
     }
-    return false;
+    *at = (size_t)(i - first);
+    return found;
 }
 
 /* ---- Bodies ---- */

@@ -81,17 +81,41 @@ typedef enum tsu_ms_key {
     TSU_MS_KEY_PATTERN,             /* partly bound, or with a map in it: the pattern's bytes */
     TSU_MS_KEY_IS                   /* =:= these bytes (floats: the same bits) */
 } tsu_ms_key;
-/* The bytes are lent by the program. */
+/* The bytes are lent by the program; ANY: those of the variable or '_', or NULL if the head is no tuple. */
 tsu_ms_key tsu_ms_clause_key(const tsu_ms *ms, size_t clause, size_t keypos, const uint8_t **term, size_t *len);
 
-/* Guards that have to be true for the clause and that compare the key, bound as a whole to a variable or taken by
- * {element, KeyPos, '$_'}, with a constant, as `Key op Constant`. `*at` begins as 0. False: no more. */
+/* The number by which the clause knows a variable of its head, or MS_NO_VARIABLE. */
+#define MS_NO_VARIABLE (UINT32_MAX - 1)
+uint32_t tsu_ms_clause_variable(const tsu_ms *ms, size_t clause, uint64_t atom);
+
+/* Where a guard looks: from a variable of the head, or from the key, down through tuples and lists. A step is the number of an
+ * element, or ITEM | the number of an item of a list, or TAIL | how many items are left out. */
+#define TSU_MS_OF_KEY UINT32_MAX
+#define TSU_MS_STEPS_MAX 4
+#define TSU_MS_STEP_MAX ((UINT32_C(1) << 30) - 1)
+#define TSU_MS_ITEM (UINT32_C(1) << 30)
+#define TSU_MS_TAIL (UINT32_C(2) << 30)
+typedef struct tsu_ms_path {
+    uint32_t of, count;
+    uint32_t step[TSU_MS_STEPS_MAX];
+} tsu_ms_path;
+
+/* What guards say that have to be true for the clause: of what lies at a path, by a constant. */
 typedef enum tsu_ms_compare { TSU_LT, TSU_LE, TSU_GT, TSU_GE, TSU_EQ, TSU_NE, TSU_SAME, TSU_DIFFER } tsu_ms_compare;
+typedef enum tsu_ms_says {
+    TSU_MS_COMPARES,                /* it `op` the constant */
+    TSU_MS_BEGINS,                  /* it is a binary that begins with `term`, a binary */
+    TSU_MS_SIZES,                   /* if it is a tuple, it has i elements */
+    TSU_MS_TYPES                    /* it has one of the types i, bits of matchspec_inner.h */
+} tsu_ms_says;
 typedef struct tsu_ms_bound {
+    tsu_ms_path    path;
+    tsu_ms_says    says;
     tsu_ms_compare op;
     const uint8_t *term;            /* lent; NULL: the integer */
     int64_t        i;
 } tsu_ms_bound;
+/* The next of them that is understood. `*at` begins as 0. False: no more. */
 bool tsu_ms_clause_bound(const tsu_ms *ms, size_t clause, size_t keypos, size_t *at, tsu_ms_bound *out);
 
 /* Whether ets would see, without running the clause, that it returns a tuple with the object's own element at `keypos`: the

@@ -117,7 +117,6 @@ typedef struct ms_variable {
 } ms_variable;
 
 #define MS_WHOLE_VARIABLE UINT32_MAX    /* a variable that is the head itself */
-#define MS_NO_VARIABLE (UINT32_MAX - 1)
 
 /* What a term of the specification is; a byte for each byte of it, set where terms begin. */
 enum { SHAPE_PLAIN = 1 /* as a pattern: a constant */, SHAPE_LITERAL = 2 /* as an expression: itself */ };
@@ -193,6 +192,11 @@ void tsu_ms_compile_body(ms_compiler *c);
 typedef enum ms_form {
     FORM_CALL, FORM_ARITH, FORM_COMPARE, FORM_TYPE, FORM_CONST, FORM_AND, FORM_OR, FORM_ANDALSO, FORM_ORELSE, FORM_SELF, FORM_TRACE
 } ms_form;
+typedef enum ms_call {
+    CALL_NOT, CALL_XOR, CALL_ELEMENT, CALL_HD, CALL_TL, CALL_LENGTH, CALL_SIZE, CALL_BYTE_SIZE, CALL_BIT_SIZE, CALL_TUPLE_SIZE,
+    CALL_MAP_SIZE, CALL_MAP_GET, CALL_IS_MAP_KEY, CALL_IS_RECORD, CALL_IS_FUNCTION, CALL_NODE, CALL_NODE_OF, CALL_SELF,
+    CALL_BINARY_PART, CALL_BINARY_PART_PAIR, CALL_MAX, CALL_MIN
+} ms_call;
 typedef struct ms_function {
     const char *name;
     uint8_t     arity, form, since;

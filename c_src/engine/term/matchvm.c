@@ -582,17 +582,3 @@ bool tsu_ms_result_is_true(const tsu_ms_result *r)
 {
     return r->outcome == TSU_MS_TERM && ms_is_true(r->term);
 }
-
-bool tsu_ms_result_keeps_key(const tsu_ms_result *r, const uint8_t *object, size_t keypos)
-{
-    const uint8_t *p = r->term;
-    size_t         len;
-    tsu_token      t;
-
-    if (r->outcome == TSU_MS_OBJECT) return true;
-    if (r->outcome != TSU_MS_TERM) return false;
-    tsu_term_next(&p, &t);
-    if (t.kind != TSU_TUPLE || t.n < keypos) return false;
-    for (size_t pos = 1; pos < keypos; pos++) p = tsu_term_end(p);
-    return tsu_term_same(p, tsu_object_key(object, keypos, &len));
-}

@@ -56,7 +56,4 @@ tsu_status tsu_ms_run(const tsu_ms *ms, tsu_ms_scratch *s, const uint8_t *object
 /* Whether the result is the atom `true`. */
 bool tsu_ms_result_is_true(const tsu_ms_result *r);
 
-/* Whether the result is a tuple with the object's own element (=:=) at `keypos`. */
-bool tsu_ms_result_keeps_key(const tsu_ms_result *r, const uint8_t *object, size_t keypos);
-
 #endif
