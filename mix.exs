@@ -2,19 +2,34 @@ defmodule Mix.Tasks.Compile.TsunamiNif do
   @moduledoc "Builds priv/tsunami_nif.so with make, before the Erlang and Elixir parts."
   use Mix.Task.Compiler
 
+  @library Path.join([__DIR__, "priv", "tsunami_nif.so"])
+  @needs "tsunami needs a C compiler, make and Erlang's development files (Debian: gcc make erlang-dev)"
+
   @impl true
   def run(_args) do
-    case System.cmd("make", ["-s", "nif", "WERROR=0"], cd: __DIR__, stderr_to_stdout: true) do
+    before = built()
+
+    case make() do
       {_, 0} ->
         # priv may be new: link it into the build.
         Mix.Project.build_structure()
-        :ok
+        if built() == before, do: :noop, else: :ok
 
       {output, _} ->
         Mix.shell().error(output)
-        Mix.shell().error("tsunami needs a C compiler, make and Erlang's development files (Debian: gcc make erlang-dev)")
+        Mix.shell().error(@needs)
         {:error, []}
     end
+  end
+
+  defp make do
+    System.cmd("make", ["-s", "nif", "WERROR=0"], cd: __DIR__, stderr_to_stdout: true)
+  rescue
+    error in ErlangError -> {"make: #{inspect(error.original)}", 1}
+  end
+
+  defp built do
+    with {:ok, %{mtime: mtime, inode: inode}} <- File.stat(@library), do: {mtime, inode}
   end
 
   @impl true

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # deps.sh GROUP...: makes sure that the tools of each group are there.
 #
-# Groups: build test race fuzz specs fresh bench package conformance. Looks for a tool by using it (a command, a header,
+# Groups: build test elixir race fuzz specs fresh bench package conformance. Looks for a tool by using it (a command, a header,
 # an Erlang module), never by the name of a package; only what is missing is installed,
 # with apt-get where there is one and we are root or have sudo. Elsewhere it says in words
 # what is missing and fails. NO_INSTALL=1 always does the latter.
@@ -27,6 +27,7 @@ links()       { echo 'int main(void) { return 0; }' | "$1" "$2" -x c -o "$scratc
 erlang_module() { erl -noshell -eval "halt(case code:which($1) of non_existing -> 1; _ -> 0 end)"; }
 erlang_file() { erl -noshell -eval "halt(case code:lib_dir($1) of {error, _} -> 1; D -> case filelib:is_regular(filename:join(D, \"$2\")) of true -> 0; false -> 1 end end)"; }
 erl_nif_h()   { erl -noshell -eval 'R = code:root_dir(), V = erlang:system_info(version), halt(case lists:any(fun filelib:is_regular/1, [R ++ "/erts-" ++ V ++ "/include/erl_nif.h", R ++ "/usr/include/erl_nif.h"]) of true -> 0; false -> 1 end)'; }
+elixir_works() { has mix && elixir -e 'System.halt(if Version.match?(System.version(), ">= 1.14.0-0"), do: 0, else: 1)'; }
 clang_rt()    { links clang -fsanitize=thread; }
 clang_major() { clang --version 2>/dev/null | sed -n 's/.*version \([0-9]*\).*/\1/p' | head -n 1; }
 
@@ -46,9 +47,9 @@ test_() {
     need "Erlang's tools"                   erlang-tools  erlang_module xref
     need "PropEr"                           erlang-proper erlang_module proper
     need "proper.hrl (PropEr's development files)" erlang-proper-dev erlang_file proper include/proper.hrl
-    if find lib -name "*.ex" 2>/dev/null | grep -q .; then
-        need "Elixir"                       elixir        has mix
-    fi
+}
+elixir_() {         # by itself: without it the other tests run
+    need "Elixir 1.14 or later"             elixir        elixir_works
 }
 race() {
     test_
@@ -122,6 +123,7 @@ for group in "$@"; do
     case $group in
     build|bench) settle build || exit 1 ;;
     test)        settle test_ || exit 1 ;;
+    elixir)      settle elixir_ || exit 1 ;;
     race|fuzz)   settle race && settle late_race || exit 1 ;;
     specs)       settle specs || exit 1 ;;
     fresh)       settle fresh || exit 1 ;;

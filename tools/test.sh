@@ -36,8 +36,13 @@ else
     skip "eunit" "there is no library to test"
 fi
 
-if [ "$built" = yes ] && find lib -name '*.ex' 2>/dev/null | grep -q . && find test -name '*_test.exs' 2>/dev/null | grep -q .; then
+if [ "$built" != yes ]; then
+    skip "exunit" "there is no library to test"
+elif tools/deps.sh elixir >"$logs/deps_elixir.log" 2>&1; then
+    suite "exunit finds planted faults" tools/run_exunit.sh --selftest
     suite "exunit" tools/run_exunit.sh
+else
+    skip "exunit" "there is no Elixir 1.14 or later, and it cannot be installed: $logs/deps_elixir.log"
 fi
 
 if [ -f bench/run.sh ]; then suite "the bench sees a planted loss" bench/run.sh --selftest; fi
