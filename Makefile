@@ -223,13 +223,18 @@ list-engine-objects:
 	@$(foreach t,$(ENGINE_SRC),echo '$(t) $(call obj,$(t))';)
 engine-objects: $(call obj,$(ENGINE_SRC))
 
-# The longer runs of test/support: random steps beside ets (OPS, SEED), killed processes (KILLS).
+# The longer runs of test/support: random steps and specifications beside ets (OPS, SPECS, SEED), killed processes (KILLS).
 OPS   ?= 1000000
+SPECS ?= 1000000
 KILLS ?= 100000
 CAMPAIGN = mkdir -p $(BUILD)/campaign && $(ERLC) -o $(BUILD)/campaign test/support/*.erl && $(ERL) -noshell -pa $(EBIN) -pa $(BUILD)/campaign
-.PHONY: campaign leak-campaign
+.PHONY: campaign spec-campaign leak-campaign
 campaign: all      ## OPS=1000000 random steps on ets and on tsunami; SEED=n repeats one
 	@$(CAMPAIGN) -run tsunami_model_campaign main $(OPS) $(SEED)
+
+spec-campaign: all ## SPECS=1000000 random specifications on tables of ets and of tsunami; SEED=n repeats
+	@mkdir -p $(BUILD)/campaign && $(ERLC) -o $(BUILD)/campaign test/tsunami_match_tests.erl test/tsunami_select_tests.erl
+	@$(CAMPAIGN) -run tsunami_spec_campaign main $(SPECS) $(SEED)
 
 leak-campaign: all ## KILLS=100000 processes killed at their work: resident memory stays flat
 	@$(CAMPAIGN) -run tsunami_leak_campaign main $(KILLS)

@@ -10,6 +10,7 @@
 
 -define(SIZES, [1000, 100000, 2000000]).
 -define(LIST_OBJECTS, 200000).
+-define(SCANNED, 1000000).
 
 main(["--selftest" | _]) ->
     halt(selftest());
@@ -96,8 +97,11 @@ groups(full) ->
         ++ [{Type, Data, 100000} || Type <- [set, ordered_set], Data <- [bin, tuple, atom, bin100, shared100, str100, map]]
         ++ [{Type, Data, 2000000} || Type <- [set, ordered_set], Data <- [bin, tuple]]
         ++ [{Type, int, Size} || Type <- [bag, duplicate_bag], Size <- ?SIZES]
-        ++ [{Type, four, 100000} || Type <- [bag, duplicate_bag]].
+        ++ [{Type, four, 100000} || Type <- [bag, duplicate_bag]]
+        ++ [{Type, int, ?SCANNED} || Type <- [set, ordered_set, bag, duplicate_bag]].
 
+probes(_, int, ?SCANNED) ->
+    [select_count, select_all, select_chunks, match_object, foldl, tab2list];
 probes(Type, int, Size) when Type =:= set; Type =:= ordered_set ->
     [lookup, lookup_miss, member, lookup_element, overwrite, update_counter, update_element, insert_new_taken,
      insert, insert_new, next]
@@ -129,6 +133,7 @@ needs(select_part) -> {select, 2};
 needs(select_prefix) -> {select, 2};
 needs(range) -> {select, 2};
 needs(select_all) -> {select, 2};
+needs(select_chunks) -> {select, 3};
 needs(select_count) -> {select_count, 2};
 needs(match_object) -> {match_object, 2};
 needs(_) -> {lookup, 2}.

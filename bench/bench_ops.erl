@@ -117,6 +117,9 @@ run(select_count, T, #{size := Size}, _S, N) ->
 run(select_all, T, #{size := Size}, _S, N) ->
     Spec = [{{'$1', '_', '_'}, [], ['$1']}],
     timed(select_all, N * Size, fun() -> repeat(N, fun() -> ?TAB:select(T, Spec) end) end);
+run(select_chunks, T, #{size := Size}, _S, N) ->
+    Spec = [{{'$1', '_', '_'}, [], ['$1']}],
+    timed(select_chunks, N * Size, fun() -> repeat(N, fun() -> chunks(?TAB:select(T, Spec, 100)) end) end);
 run(select_key, T, #{keys := Ks}, S, N) ->
     timed(select_key, N, fun() -> select_key(T, Ks, S, N) end);
 run(match_object, T, #{size := Size}, _S, N) ->
@@ -124,6 +127,9 @@ run(match_object, T, #{size := Size}, _S, N) ->
 
 range(tsunami, T, Low, High) -> tsunami_x:range(T, {ge, Low}, {lt, High});
 range(Other, T, Low, High) -> Other:select(T, [{{'$1', '_', '_'}, [{'>=', '$1', Low}, {'<', '$1', High}], ['$_']}]).
+
+chunks('$end_of_table') -> ok;
+chunks({_, More}) -> chunks(?TAB:select(More)).
 
 timed(Metric, Ops, Fun) ->
     Start = erlang:monotonic_time(),

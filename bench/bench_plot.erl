@@ -78,7 +78,7 @@ order(Ids) ->
     Known = [lookup, lookup_miss, member, lookup_element, next, prev, insert, insert_new, insert_new_taken, overwrite,
              update_counter, update_element, delete, take, fill, insert_list, tab2list, foldl, select_key, select_range,
              range, select_part, select_prefix,
-             select_count, select_all, match_object, new_delete, new_ten_delete, delete_table],
+             select_count, select_all, select_chunks, match_object, new_delete, new_ten_delete, delete_table],
     [M || M <- Known, lists:any(fun(#{metric := Metric}) -> Metric =:= M end, Ids)].
 
 label(lookup_miss) -> "lookup, not there";

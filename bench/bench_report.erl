@@ -15,6 +15,8 @@ bar(#{metric := M, size := S, type := Type, data := int, procs := 1})
     case Type of set -> 2.0; ordered_set -> 4.0 end;
 bar(#{metric := select_range, type := ordered_set, size := S}) when S >= 100000 -> 500.0;
 bar(#{metric := select_count}) -> 2.0;
+bar(#{metric := M, size := S})
+  when S >= 1000000, (M =:= select_all orelse M =:= select_chunks orelse M =:= match_object orelse M =:= foldl orelse M =:= tab2list) -> 2.0;
 bar(#{metric := insert_list, type := T}) when T =:= set; T =:= ordered_set -> 2.0;
 bar(#{metric := mix_50, procs := 2}) -> 3.0;
 bar(_) -> 1.0.

@@ -45,21 +45,54 @@ lines(N) ->
     One = fun() -> [{1, I, a} || I <- lists:seq(1, N)] end,
     M = module(),
     Into = fun(T) -> M:insert(T, list()) end,
-    All = [{insert, Up, fun(_) -> ok end, Into},
+    All = fun(Kind) -> [{insert, Up, fun(_) -> ok end, Into},
            {insert_mixed, Mixed, fun(_) -> ok end, Into},
            {overwrite, Up, Into, Into},
            {insert_new, Mixed, fun(_) -> ok end, fun(T) -> true = M:insert_new(T, list()) end},
            {insert_new_late_no, Up, fun(T) -> M:insert(T, {N, there, a}) end, fun(T) -> false = M:insert_new(T, list()) end},
            {tab2list, Up, Into, fun(T) -> N = length(M:tab2list(T)) end},
            {foldl, Up, Into, fun(T) -> N = M:foldl(fun(_, C) -> C + 1 end, 0, T) end},
+           {foldr, Up, Into, fun(T) -> N = M:foldr(fun(_, C) -> C + 1 end, 0, T) end},
+           {select_count, Up, Into, fun(T) -> 0 = M:select_count(T, none()) end},
+           {select_key_count, Up, Into, fun(T) -> 1 = M:select_count(T, [{{7, '$1', '_'}, [], [true]}]) end},
+           {select_none, Up, Into, fun(T) -> [] = M:select(T, none()) end},
+           {select, Up, Into, fun(T) -> N = length(M:select(T, firsts())) end},
+           {select_reverse, Up, Into, fun(T) -> N = length(M:select_reverse(T, firsts())) end},
+           {match_object, Up, Into, fun(T) -> N = length(M:match_object(T, {'_', '_', a})) end},
+           {select_chunks, Up, Into, fun(T) -> N = chunks(M, M:select(T, firsts(), 1000), 0) end},
+           {select_one_chunk, Up, Into, fun(T) -> N = chunks(M, M:select(T, firsts(), N), 0) end},
+           {select_replace, Up, Into, fun(T) -> replaced(N, Kind, fun() -> M:select_replace(T, replace()) end) end},
+           {select_delete_half, Up, Into, fun(T) -> true = N div 2 =:= M:select_delete(T, [{{'_', '$1', '_'}, [{'>', '$1', N div 2}], [true]}]) end},
+           {select_delete, Up, Into, fun(T) -> N = M:select_delete(T, [{{'_', '_', '_'}, [], [true]}]) end},
+           {select_delete_all, Up, Into, fun(T) -> N = M:select_delete(T, [{'_', [], [true]}]) end},
+           {match_delete_all, Up, Into, fun(T) -> true = M:match_delete(T, '_') end},
            {delete_all_objects, Up, Into, fun(T) -> M:delete_all_objects(T) end},
-           {delete, Up, Into, fun(T) -> M:delete(T) end}],
-    OneKey = [{one_key_insert, One, fun(_) -> ok end, Into},
+           {delete, Up, Into, fun(T) -> M:delete(T) end}] end,
+    OneKey = fun(Kind) -> [{one_key_insert, One, fun(_) -> ok end, Into},
               {one_key_lookup, One, Into, fun(T) -> N = length(M:lookup(T, 1)) end},
               {one_key_take, One, Into, fun(T) -> N = length(M:take(T, 1)) end},
-              {one_key_delete, One, Into, fun(T) -> M:delete(T, 1) end}],
-    [{name(Op, Kind), {Kind, List, Before, Run}} || Kind <- [set, ordered_set, bag, duplicate_bag], {Op, List, Before, Run} <- All]
-        ++ [{name(Op, Kind), {Kind, List, Before, Run}} || Kind <- [bag, duplicate_bag], {Op, List, Before, Run} <- OneKey].
+              {one_key_delete, One, Into, fun(T) -> M:delete(T, 1) end},
+              {one_key_tab2list, One, Into, fun(T) -> N = length(M:tab2list(T)) end},
+              {one_key_select_count, One, Into, fun(T) -> 0 = M:select_count(T, none()) end},
+              {one_key_select, One, Into, fun(T) -> N = length(M:select(T, firsts())) end},
+              {one_key_select_by_key, One, Into, fun(T) -> N = length(M:select(T, [{{1, '$1', '_'}, [], ['$1']}])) end},
+              {one_key_select_chunks, One, Into, fun(T) -> N = chunks(M, M:select(T, firsts(), 1000), 0) end},
+              {one_key_select_replace, One, Into, fun(T) -> replaced(N, Kind, fun() -> M:select_replace(T, replace()) end) end},
+              {one_key_select_delete_half, One, Into, fun(T) -> true = N div 2 =:= M:select_delete(T, [{{1, '$1', '_'}, [{'>', '$1', N div 2}], [true]}]) end},
+              {one_key_select_delete, One, Into, fun(T) -> N = M:select_delete(T, [{{'_', '_', '_'}, [], [true]}]) end}] end,
+    [{name(Op, Kind), {Kind, List, Before, Run}} || Kind <- [set, ordered_set, bag, duplicate_bag], {Op, List, Before, Run} <- All(Kind)]
+        ++ [{name(Op, Kind), {Kind, List, Before, Run}} || Kind <- [bag, duplicate_bag], {Op, List, Before, Run} <- OneKey(Kind)].
+
+none() -> [{{'_', '$1', '_'}, [{'<', '$1', 0}], [true]}].
+firsts() -> [{{'_', '$1', '_'}, [], ['$1']}].
+replace() -> [{{'$1', '$2', '_'}, [], [{{'$1', '$2', b}}]}].
+
+chunks(_M, '$end_of_table', Count) -> Count;
+chunks(M, {List, More}, Count) -> chunks(M, M:select(More), Count + length(List)).
+
+%% A bag refuses it.
+replaced(_N, bag, Replace) -> try Replace() catch error:badarg -> ok end;
+replaced(N, _Kind, Replace) -> N = Replace().
 
 name(Op, Kind) -> lists:flatten(io_lib:format("~p/~p", [Op, Kind])).
 

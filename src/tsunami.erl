@@ -420,7 +420,8 @@ select_reverse(Continuation) ->
 select_count(Table, Spec) ->
     ?FACE([Table, Spec], tsunami_nif:search(Table, Spec, count)).
 
-?DOC("Deletes the objects for which the result of a match specification is `true`, each as one, and answers how many.").
+?DOC("Deletes the objects for which the result of a match specification is `true`, and answers how many. The objects of a key go as one; "
+     "all of the table do, in the time of `delete_all_objects/1`, if the specification is `[{'_', [], [true]}]`.").
 -spec select_delete(table(), match_spec()) -> non_neg_integer().
 select_delete(Table, Spec) ->
     ?FACE([Table, Spec], tsunami_nif:search(Table, Spec, delete)).

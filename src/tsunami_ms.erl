@@ -22,7 +22,9 @@ chunk(Table, Spec, Mode, Limit) ->
 
 more('$end_of_table') ->
     '$end_of_table';
-more({Tid, Cursor, Limit, Compiled, Left, Count}) when is_list(Left), length(Left) =:= Count ->
+%% Of many results that are left the length is not counted each time.
+more({Tid, Cursor, Limit, Compiled, Left, Count}) when is_list(Left), is_integer(Count), Count > Limit;
+                                                           is_list(Left), length(Left) =:= Count ->
     more(Tid, Cursor, select, Limit, Compiled, Left, Count);
 more({Tid, Cursor, <<>>, Limit, Compiled, [], 0, 0}) ->
     more(Tid, Cursor, select, Limit, Compiled, [], 0);
@@ -47,11 +49,11 @@ more(Tid, _Cursor, Mode, _Limit, _Compiled, _Left, _Count) ->
     badarg().
 
 answer({List, Found, Cursor, Tid, Compiled, Ordered}, Mode, Limit, Before, CountBefore) ->
-    Results = Before ++ List,
+    Results = if List =:= [] -> Before; true -> Before ++ List end,
     Count = CountBefore + Found,
     if
         Count > Limit ->
-            {Now, Left} = lists:split(Limit, Results),
+            {Now, Left} = try lists:split(Limit, Results) catch error:_ -> badarg() end,
             {Now, {Tid, Cursor, Limit, Compiled, Left, Count - Limit}};
         Cursor =:= done, Count =:= 0 ->
             '$end_of_table';

@@ -8,6 +8,7 @@
 
 -export([nif_compile/1, nif_run/3, nif_time/3, nif_fail_after/1, nif_plan/3, nif_covers/4]).
 -export([bench/0, bench_compile/0, campaign/1]).
+-export([object/0, clause/1]).       %% for tsunami_spec_campaign
 -export([random_specifications_give_what_ets_gives_case/0, random_arithmetic_is_that_of_the_vm_case/0,
          every_function_is_known_where_ets_knows_it_case/0, malformed_specifications_are_refused_case/0,
          hand_made_specifications_case/0, maps_in_heads_match_supersets_case/0, lists_in_heads_case/0,

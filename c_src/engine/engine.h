@@ -112,6 +112,12 @@ bool tsu_table_patch(tsu_thread *self, tsu_table *table, const uint8_t *key, siz
 /* --- all keys ------------------------------------------------------------------------ */
 /* O(1), atomic; contents are freed behind. */
 tsu_status tsu_clear(tsu_thread *self, tsu_table *table);
+/* The same, and hands out a reference to what the table had, for tsu_contents_count once all who were pinned have gone: then it is
+ * how many objects were removed, but for those of batches in flight. It goes by tsu_contents_unreference. */
+struct tsu_contents;
+tsu_status tsu_clear_keep(tsu_thread *self, tsu_table *table, struct tsu_contents **cleared);
+uint64_t tsu_contents_count(const struct tsu_contents *contents);
+void tsu_contents_unreference(tsu_thread *self, struct tsu_contents *contents);
 
 /* Shows objects in the table's order, starting after the key `from` (NULL: at the beginning), all objects of a key or none
  * of them; stops after `budget` steps or when fn says so. *done: the end was reached. */

@@ -1,9 +1,10 @@
 #include "scan.h"
 
-#include "term/order.h"
+#include "table.h"
 
 #define RANGES_AT_ONCE 256u
 #define SIZES_AT_ONCE  256u         /* of tuples */
+#define BEGINNINGS_MAX 8u           /* of a key that somebody changes all the time: then in one go */
 
 typedef struct scanner {
     tsu_object_fn    fn;
@@ -12,10 +13,12 @@ typedef struct scanner {
     bool             bag, forward, binaries;
     const tsu_bound *end;            /* NULL: none */
     uint64_t         end_head;
-    const uint8_t   *last;           /* the last object shown */
+    const uint8_t   *last;           /* the last object shown, or of a key with many the newest */
     bool             full;           /* no more keys */
     bool             beyond;         /* a key behind the end was met: this one */
     const uint8_t   *met;
+    bool             parts, many;    /* many objects are shown in parts; those of the last key are to be */
+    bool             all;            /* but no longer */
 } scanner;
 
 static bool is_binary(const uint8_t *key)
@@ -64,6 +67,52 @@ static bool scan_show(void *ctx, const uint8_t *object)
     return !s->full || s->bag;
 }
 
+static bool scan_version(void *ctx, uint64_t word)
+{
+    scanner *s = ctx;
+
+    if (!s->parts || tsu_version_count(word) < TSU_SCAN_MANY) return tsu_version_show(word, scan_show, s);
+    if (s->full) return false;
+    s->last = tsu_version_object(word);
+    s->many = true;
+    return false;
+}
+
+static bool part_show(void *ctx, const uint8_t *object)
+{
+    scanner *s = ctx;
+
+    if (!s->fn(s->ctx, object)) s->full = true;
+    return !s->full || s->all;
+}
+
+/* Goes on with the objects of scan->from, which are many, or were. True: that is done with. */
+static bool many_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, scanner *s)
+{
+    tsu_status status;
+
+    if (!scan->within) {
+        scan->part = (tsu_part){0, NULL};
+        scan->beginnings = 0;
+        if (!scan->many(s->ctx, false)) {
+            s->full = true;
+            return true;
+        }
+        scan->within = true;
+    }
+    do {
+        s->all = scan->beginnings >= BEGINNINGS_MAX;
+        status = tsu_lookup_part(self, table, scan->from, scan->from_len, &scan->part, part_show, s);
+        if (status == TSU_GONE) {
+            scan->part = (tsu_part){0, NULL};
+            scan->beginnings++;
+            (void)scan->many(s->ctx, true);
+        }
+    } while (status == TSU_GONE);
+    scan->within = status == TSU_AGAIN;
+    return !scan->within;
+}
+
 static void end_set(scanner *s, const tsu_bound *end)
 {
     s->end = end->key == NULL ? NULL : end;
@@ -84,13 +133,17 @@ static bool range_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const 
     if (from == NULL && begin->key != NULL) {
         from = begin->key;
         len = begin->len;
-        if (!begin->open) tsu_lookup(self, table, from, len, scan_show, s);
-        if (r->one) return true;
+        if (!begin->open) {
+            uint64_t word = tsu_table_find(self, table, from, len);
+
+            if (tsu_cell_holds_version(word)) (void)scan_version(s, word);
+        }
+        if (r->one && !s->many) return true;
     }
     end_set(s, s->forward ? &r->high : &r->low);
     done = false;
-    while (!s->full && !done && !s->beyond) {
-        tsu_walk(self, table, from, len, s->forward ? TSU_FORWARD : TSU_BACKWARD, budget, scan_show, s, &done);
+    while (!s->full && !s->many && !done && !s->beyond) {
+        tsu_walk_versions(self, table, from, len, s->forward ? TSU_FORWARD : TSU_BACKWARD, budget, scan_version, s, &done);
         if (s->last != NULL) break;
         budget *= 8;            /* without an object there is no key to go on from */
     }
@@ -99,6 +152,10 @@ static bool range_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const 
     } else if (s->full) {
         scan->from = from;
         scan->from_len = len;
+    }
+    if (s->many) {
+        s->many = false;
+        return many_run(self, table, scan, s) && r->one;
     }
     return !s->full && (done || s->beyond);
 }
@@ -148,21 +205,33 @@ static bool family_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const
     return done;
 }
 
+static void range_next(tsu_scan *scan)
+{
+    scan->range++;
+    scan->from = NULL;
+    scan->from_len = 0;
+}
+
 bool tsu_scan_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, size_t budget, tsu_object_fn fn, void *ctx)
 {
     tsu_table_type   type = tsu_table_type_of(table);
     scanner          s = { .fn = fn, .ctx = ctx, .keypos = tsu_table_keypos(table), .bag = type >= TSU_BAG,
-                           .binaries = scan->plan->binaries, .forward = scan->direction == TSU_FORWARD };
+                           .parts = scan->many != NULL && type >= TSU_BAG, .binaries = scan->plan->binaries,
+                           .forward = scan->direction == TSU_FORWARD };
     const tsu_plan  *plan = scan->plan;
 
     scan->status = TSU_OK;
+    if (scan->within) {
+        bool one = plan->ranges[scan->range].one;
+
+        if (!many_run(self, table, scan, &s)) return false;
+        if (one) range_next(scan);
+    }
     for (size_t left = RANGES_AT_ONCE; left > 0 && scan->range < plan->count && !s.full; left--) {
         const tsu_range *r = &plan->ranges[s.forward ? scan->range : plan->count - 1 - scan->range];
 
         if (!(r->family ? family_run : range_run)(self, table, scan, r, budget, &s)) break;     /* full, or the budget is used up */
-        scan->range++;
-        scan->from = NULL;
-        scan->from_len = 0;
+        range_next(scan);
     }
     return scan->range == plan->count;
 }

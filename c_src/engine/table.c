@@ -33,12 +33,14 @@ static int64_t tally_sum(const struct tsu_contents *c, size_t offset)
     return (int64_t)sum;
 }
 
-uint64_t tsu_table_count(const tsu_table *table)
+uint64_t tsu_contents_count(const struct tsu_contents *contents)
 {
-    int64_t n = tally_sum(tsu_table_contents(table), offsetof(struct tsu_tally, objects));
+    int64_t n = tally_sum(contents, offsetof(struct tsu_tally, objects));
 
     return n < 0 ? 0 : (uint64_t)n;
 }
+
+uint64_t tsu_table_count(const tsu_table *table) { return tsu_contents_count(tsu_table_contents(table)); }
 
 uint64_t tsu_table_bytes(const tsu_table *table)
 {
@@ -159,6 +161,16 @@ static inline bool show(uint64_t word, tsu_object_fn fn, void *ctx)
     return fn(ctx, r->object);
 }
 
+bool tsu_version_show(uint64_t word, tsu_object_fn fn, void *ctx) { return show(word, fn, ctx); }
+
+uint64_t tsu_table_find(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len)
+{
+    tsu_key k;
+
+    tsu_table_key(&k, table->kind, key, len);
+    return table->kind->find(self, tsu_table_contents(table)->root, &k);
+}
+
 static inline void lookup(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const tsu_key *key, tsu_object_fn fn, void *ctx)
 {
     uint64_t word = table->kind->find(self, c->root, key);
@@ -186,30 +198,22 @@ void tsu_lookup_end(tsu_thread *self, tsu_table *table, const tsu_key *key, tsu_
     lookup(self, table, tsu_table_contents(table), key, fn, ctx);
 }
 
-static uint64_t word_stamp(uint64_t word)
-{
-    return (word & TSU_CELL_KIND) == TSU_CELL_GROUP ? ((const tsu_group *)tsu_cell_version(word))->stamp : 0;
-}
-
 /* While the key has the same group, all of its records are there: a part may go on from one of them. */
 tsu_status tsu_lookup_part(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, tsu_part *part,
                            tsu_object_fn fn, void *ctx)
 {
     const tsu_record *r = part->next;
-    uint64_t          word;
-    tsu_key           k;
+    uint64_t          word = tsu_table_find(self, table, key, len);
 
-    tsu_table_key(&k, table->kind, key, len);
-    word = table->kind->find(self, tsu_table_contents(table)->root, &k);
-    if (part->stamp != 0 && part->stamp != word_stamp(word)) return TSU_GONE;
-    if (word_stamp(word) == 0) {
+    if (part->stamp != 0 && part->stamp != tsu_word_stamp(word)) return TSU_GONE;
+    if (tsu_word_stamp(word) == 0) {
         /* nothing, one object, or a chain: no stamp to go on by, and few enough to be shown whatever fn says */
         for (r = tsu_cell_holds_version(word) ? tsu_version_newest(word) : NULL; r != NULL; r = tsu_record_older(r))
             (void)fn(ctx, r->object);
         return TSU_OK;
     }
     if (part->stamp == 0) r = tsu_version_newest(word);
-    part->stamp = word_stamp(word);
+    part->stamp = tsu_word_stamp(word);
     for (; r != NULL; r = part->next) {
         part->next = tsu_record_older(r);
         if (!fn(ctx, r->object) && part->next != NULL) return TSU_AGAIN;
@@ -476,7 +480,7 @@ struct remove_part {
 static tsu_verdict remove_part_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
 {
     (void)self;
-    return word_stamp(current) == ((const struct remove_part *)edit)->stamp ? TSU_EDIT_REMOVE : TSU_EDIT_KEEP;
+    return tsu_word_stamp(current) == ((const struct remove_part *)edit)->stamp ? TSU_EDIT_REMOVE : TSU_EDIT_KEEP;
 }
 
 tsu_status tsu_take_part(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len, const tsu_part *part)
@@ -602,7 +606,7 @@ static bool made_add(struct bag_edit *b, tsu_record *r)
     return true;
 }
 
-static tsu_record *record_copy(tsu_thread *self, const tsu_record *r)
+tsu_record *tsu_record_copy(tsu_thread *self, const tsu_record *r)
 {
     tsu_record *copy = tsu_record_create(self, r->object, tsu_object_len(r->object));
 
@@ -617,7 +621,7 @@ static bool shared_copy(tsu_thread *self, struct bag_edit *b, tsu_record *end)
 
     b->shared = NULL;
     for (; r != NULL && r != end; r = tsu_record_older(r))
-        if (!made_add(b, record_copy(self, r))) return false;
+        if (!made_add(b, tsu_record_copy(self, r))) return false;
     return true;
 }
 
@@ -668,7 +672,7 @@ static tsu_verdict bag_decide(tsu_edit *edit, tsu_thread *self, uint64_t current
      * where it is: it must not be in two chains with two headers. */
     if (b->made == NULL) {
         r = b->shared;
-        if (!made_add(b, record_copy(self, r))) goto nomem;
+        if (!made_add(b, tsu_record_copy(self, r))) goto nomem;
         b->shared = tsu_record_older(r);
     }
     if (b->shared != NULL) tsu_record_chain(b->last, b->shared);
@@ -860,7 +864,9 @@ bool tsu_table_patch(tsu_thread *self, tsu_table *table, const uint8_t *key, siz
 }
 
 /* --- all keys -------------------------------------------------------------------------------- */
-tsu_status tsu_clear(tsu_thread *self, tsu_table *table)
+tsu_status tsu_clear(tsu_thread *self, tsu_table *table) { return tsu_clear_keep(self, table, NULL); }
+
+tsu_status tsu_clear_keep(tsu_thread *self, tsu_table *table, struct tsu_contents **cleared)
 {
     struct tsu_contents *fresh, *old;
     tsu_status           status = tsu_contents_create(self, table->kind, table->keypos, &fresh);
@@ -868,6 +874,10 @@ tsu_status tsu_clear(tsu_thread *self, tsu_table *table)
 
     if (status != TSU_OK) return status;
     old = (struct tsu_contents *)(uintptr_t)tsu_exchange(&table->contents, (uint64_t)(uintptr_t)fresh);
+    if (cleared != NULL) {
+        tsu_fetch_add(&old->references, 1);
+        *cleared = old;
+    }
     if (table->type == TSU_ORDERED_SET || tsu_load_acquire(&table->fixed) == 0) {
         tsu_contents_release(self, old);
         return TSU_OK;
@@ -897,15 +907,21 @@ static bool walk_visit(void *ctx, uint64_t word)
     return show(word, w->fn, w->ctx);
 }
 
+void tsu_walk_versions(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
+                       size_t budget, tsu_visit_fn visit, void *ctx, bool *done)
+{
+    tsu_key k;
+
+    if (from != NULL) tsu_table_key(&k, table->kind, from, len);
+    table->kind->walk(self, tsu_table_contents(table)->root, from != NULL ? &k : NULL, direction, budget, visit, ctx, done);
+}
+
 void tsu_walk(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
               size_t budget, tsu_object_fn fn, void *ctx, bool *done)
 {
     struct walk w = {fn, ctx};
-    tsu_key     k;
 
-    if (from != NULL) tsu_table_key(&k, table->kind, from, len);
-    table->kind->walk(self, tsu_table_contents(table)->root, from != NULL ? &k : NULL, direction, budget, walk_visit,
-                      &w, done);
+    tsu_walk_versions(self, table, from, len, direction, budget, walk_visit, &w, done);
 }
 
 struct step {

@@ -66,9 +66,6 @@ tsu_status tsu_contents_create(tsu_thread *self, const tsu_kind *kind, uint32_t 
 /* Pinned. The reference goes when all who are pinned now have gone. */
 void tsu_contents_release(tsu_thread *self, struct tsu_contents *contents);
 
-/* At once: for a reference that a batch held, its grace over. */
-void tsu_contents_unreference(tsu_thread *self, struct tsu_contents *contents);
-
 void tsu_tally_add(tsu_thread *self, struct tsu_contents *contents, int64_t objects, int64_t bytes,
                    int64_t handles);
 
@@ -77,6 +74,19 @@ void tsu_tally_add(tsu_thread *self, struct tsu_contents *contents, int64_t obje
  * or reused. */
 uint64_t tsu_bag_append(tsu_thread *self, uint64_t current, tsu_record *newest, tsu_record *oldest, uint64_t count,
                         uint64_t bytes, tsu_group **group);
+/* The key's committed version, as kind->find has it. */
+uint64_t tsu_table_find(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len);
+/* tsu_walk with the versions themselves; and the objects of one, as tsu_lookup shows them. */
+void tsu_walk_versions(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
+                       size_t budget, tsu_visit_fn visit, void *ctx, bool *done);
+bool tsu_version_show(uint64_t word, tsu_object_fn fn, void *ctx);
+/* A group's stamp; 0: it is no group. */
+static inline uint64_t tsu_word_stamp(uint64_t word)
+{
+    return (word & TSU_CELL_KIND) == TSU_CELL_GROUP ? ((const tsu_group *)tsu_cell_version(word))->stamp : 0;
+}
+/* A record with the same object, which holds its handles once more. NULL: memory is short. */
+tsu_record *tsu_record_copy(tsu_thread *self, const tsu_record *r);
 /* Whether a bag has an object that is the same. */
 bool tsu_bag_has(uint64_t current, const uint8_t *object);
 

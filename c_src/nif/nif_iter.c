@@ -125,29 +125,45 @@ typedef struct page {
     tsu_reply_list   r;
     const tsu_slice *slice;
     uint64_t         objects_max;
+    tsu_scan         scan;
+    ERL_NIF_TERM     list;           /* and */
+    uint64_t         count;          /* as they were before a key with many objects */
 } page;
 
 static bool page_show(void *ctx, const uint8_t *object)
 {
     page *p = ctx;
 
-    if (!tsu_reply_list_add(&p->r, object) || p->r.count >= p->objects_max) return false;
+    if (!tsu_reply_list_add(&p->r, object) || (p->r.count >= p->objects_max && !p->scan.within)) return false;
     return p->r.count % OBJECTS_BETWEEN_LOOKS != 0 || !tsu_slice_over(p->slice);
 }
 
-/* objects(T, Cursor, Direction, Max, Acc) -> {Acc, Cursor} | {Acc, done}. A cursor is the last key seen, as bytes: a page ends with the
- * last object of one. */
-TSU_NIF(tsu_nif_objects)
+static bool page_many(void *ctx, bool anew)
+{
+    page *p = ctx;
+
+    if (anew) {
+        p->r.list = p->list;
+        p->r.count = p->count;
+    } else {
+        p->list = p->r.list;
+        p->count = p->r.count;
+    }
+    return true;
+}
+
+static ERL_NIF_TERM objects_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+
+/* argv: as of objects/5, and where it stopped within a key, or [] */
+static ERL_NIF_TERM objects(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TERM within)
 {
     tsu_slice     slice = tsu_slice_begin();
     tsu_call      c;
-    page          p = { .r = { .env = env, .list = argv[4] }, .slice = &slice };
-    tsu_scan      scan = { .plan = &tsu_plan_all };
+    page          p = { .r = { .env = env, .list = argv[4] }, .slice = &slice, .scan = { .plan = &tsu_plan_all, .many = page_many } };
     ErlNifBinary  from = { .size = 0, .data = NULL };
-    ERL_NIF_TERM  cursor = tsu_atom_done;
+    ERL_NIF_TERM  cursor = tsu_atom_done, more[6];
     int64_t       objects_max;
 
-    (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
     if ((argv[1] != tsu_atom_start && !enif_inspect_binary(env, argv[1], &from)) ||
         (argv[2] != tsu_atom_forward && argv[2] != tsu_atom_backward) ||
@@ -157,16 +173,40 @@ TSU_NIF(tsu_nif_objects)
         return tsu_reply_badarg(env, tsu_atom_none);
     }
     p.objects_max = (uint64_t)objects_max;
-    scan.direction = argv[2] == tsu_atom_forward ? TSU_FORWARD : TSU_BACKWARD;
-    scan.from = from.data;
-    scan.from_len = from.size;
-    if (!tsu_scan_run(c.self, c.table, &scan, STEPS_MAX, page_show, &p) && !p.r.failed) {
-        unsigned char *bytes = enif_make_new_binary(env, scan.from_len, &cursor);
+    p.scan.direction = argv[2] == tsu_atom_forward ? TSU_FORWARD : TSU_BACKWARD;
+    p.scan.from = from.data;
+    p.scan.from_len = from.size;
+    /* that key's objects alone make a page */
+    if (tsu_within_read(env, within, &p.scan, &p.list, &p.count)) p.r.count = p.objects_max;
+    if (!tsu_scan_run(c.self, c.table, &p.scan, STEPS_MAX, page_show, &p) && !p.r.failed) {
+        unsigned char *bytes = enif_make_new_binary(env, p.scan.from_len, &cursor);
 
         if (bytes == NULL) p.r.failed = true;
-        else memcpy(bytes, scan.from, scan.from_len);
+        else memcpy(bytes, p.scan.from, p.scan.from_len);
     }
+    if (p.scan.within) more[0] = tsu_live_tid(env, c.live);
     tsu_call_end(&c);
     tsu_slice_end(env, &slice);
-    return p.r.failed ? tsu_reply_limit(env) : enif_make_tuple2(env, p.r.list, cursor);
+    if (p.r.failed) return tsu_reply_limit(env);
+    if (!p.scan.within) return enif_make_tuple2(env, p.r.list, cursor);
+    more[1] = cursor;
+    more[2] = argv[2];
+    more[3] = argv[3];
+    more[4] = p.r.list;
+    more[5] = tsu_within_term(env, &p.scan, p.list, p.count);
+    return enif_schedule_nif(env, "objects", 0, objects_more, 6, more);
+}
+
+static ERL_NIF_TERM objects_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    (void)argc;
+    return objects(env, argv, argv[5]);
+}
+
+/* objects(T, Cursor, Direction, Max, Acc) -> {Acc, Cursor} | {Acc, done}. A cursor is the last key seen, as bytes: a page ends with the
+ * last object of one. */
+TSU_NIF(tsu_nif_objects)
+{
+    (void)argc;
+    return objects(env, argv, tsu_nil);
 }

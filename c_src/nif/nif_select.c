@@ -12,6 +12,8 @@
 #define OBJECTS_BETWEEN_LOOKS 32u       /* at the clock */
 #define STEPS_MAX             4000u
 #define HITS_MAX              64u       /* changed in one go */
+#define OBJECTS_IN_ONE_GO     128u      /* of a key with many */
+#define CLEARED_MIN           200u      /* so many objects are not removed key by key */
 
 typedef enum search_mode { LIST, REVERSE, COUNT, DELETE, REPLACE, TAKE } search_mode;
 
@@ -26,11 +28,14 @@ typedef struct job {
     ERL_NIF_TERM list;
     ERL_NIF_TERM taken;             /* the list, with what the change of the key at hand puts in front of it */
     uint64_t     count;
+    ERL_NIF_TERM within;            /* []; or of a key with many objects: tsu_within_term, or the resource that has a change; or true: by its
+                                     * specification as it is */
 } job;
 
 typedef struct search {
     tsu_update     update;          /* of the object at hand, if it is to be changed */
     ErlNifEnv     *env;
+    tsu_thread    *self;
     job           *job;
     tsu_slice      slice;
     tsu_runner     runner;
@@ -44,6 +49,9 @@ typedef struct search {
     size_t         hits;
     const uint8_t *hit[HITS_MAX];
     size_t         hit_range[HITS_MAX];
+    ERL_NIF_TERM   list;            /* the job's as it was before a key with many objects; */
+    uint64_t       count;           /* and its count */
+    tsu_rework    *rework;          /* of such a key; or NULL */
 } search;
 
 #define CURSOR_RANGE_BYTES 8u
@@ -98,8 +106,27 @@ static bool search_show(void *ctx, const uint8_t *object)
             hit_add(q, object);
         }
     }
-    if (j->count + (j->mode == TAKE ? q->hits : 0) >= j->count_max || q->hits == HITS_MAX) return false;
+    if ((j->count + (j->mode == TAKE ? q->hits : 0) >= j->count_max && !q->scan.within) || q->hits == HITS_MAX) return false;
     return ++q->looked % OBJECTS_BETWEEN_LOOKS != 0 || !slice_over(q);
+}
+
+/* The next objects are those of a key that has many: they may have to be taken back, and are changed by themselves. */
+static bool search_many(void *ctx, bool anew)
+{
+    search *q = ctx;
+
+    if (q->job->mode >= DELETE) {
+        q->status = tsu_rework_create(q->self, q->scan.from, q->scan.from_len, &q->rework);
+        return false;
+    }
+    if (anew) {
+        q->job->list = q->list;
+        q->job->count = q->count;
+    } else {
+        q->list = q->job->list;
+        q->count = q->job->count;
+    }
+    return true;
 }
 
 /* An object of the one key that is asked for; in an ordered table it may be a key that only compares equal. */
@@ -114,20 +141,21 @@ static bool key_show(void *ctx, const uint8_t *object)
     size_t         len;
     const uint8_t *key = tsu_object_key(object, o->search->keypos, &len);
 
-    if (len == o->key->w.len && memcmp(key, o->key->w.bytes, len) == 0) (void)search_show(o->search, object);
-    return o->search->status == TSU_OK;
+    return len != o->key->w.len || memcmp(key, o->key->w.bytes, len) != 0 || search_show(o->search, object);
 }
 
+/* AGAIN: it has too many objects for that. */
 static tsu_status key_run(search *q, const tsu_call *c, ERL_NIF_TERM term)
 {
     tsu_key_arg key;
+    tsu_part    part = {0, NULL};
     one_key     o = { q, &key };
     tsu_status  s = tsu_key_read(&key, q->env, term);
 
     if (s != TSU_OK) return s;
-    tsu_lookup(c->self, c->table, key.w.bytes, key.w.len, key_show, &o);
+    s = tsu_lookup_part(c->self, c->table, key.w.bytes, key.w.len, &part, key_show, &o);
     tsu_key_done(&key);
-    return q->status;
+    return q->status != TSU_OK ? q->status : s;
 }
 
 /* ---- Changing ---- */
@@ -217,19 +245,37 @@ static tsu_status search_change(search *q, const tsu_call *c, const tsu_scan *be
     return s;
 }
 
+/* The same of a key that has many objects. */
+static tsu_status many_change(search *q, const tsu_call *c)
+{
+    tsu_verdict verdict;
+    tsu_status  s;
+
+    do {
+        s = tsu_rework_run(c->self, c->table, q->rework, &q->update, OBJECTS_IN_ONE_GO, &verdict);
+        if (s == TSU_OK && verdict == TSU_EDIT_FAIL) s = q->status;
+    } while (s == TSU_AGAIN && !slice_over(q));
+    if (s != TSU_OK) return s;
+    changed(q);
+    tsu_rework_destroy(c->self, q->rework);
+    q->rework = NULL;
+    return TSU_OK;
+}
+
 /* ---- A slice ---- */
 
-static bool cursor_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_scan *scan)
+static bool cursor_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_scan *scan, bool at_end)
 {
     ErlNifBinary bin;
 
     scan->range = 0;
     scan->from = NULL;
     scan->from_len = 0;
+    scan->within = false;
     if (term == tsu_atom_start) return true;
     if (!enif_inspect_binary(env, term, &bin) || bin.size < CURSOR_RANGE_BYTES) return false;
     scan->range = tsu_get64(bin.data);
-    if (scan->range >= scan->plan->count) return false;
+    if (scan->range >= scan->plan->count + at_end) return false;
     if (bin.size == CURSOR_RANGE_BYTES) return true;
     scan->from = bin.data + CURSOR_RANGE_BYTES;
     scan->from_len = bin.size - CURSOR_RANGE_BYTES;
@@ -256,11 +302,20 @@ static tsu_status search_run(search *q, const tsu_call *c)
         tsu_scan   begin = q->scan;
         tsu_status s;
 
-        done = tsu_scan_run(c->self, c->table, &q->scan, STEPS_MAX, search_show, q);
-        if (q->status != TSU_OK) return q->status;
-        if (q->scan.status != TSU_OK) return q->scan.status;
-        if (q->hits > 0 && (s = search_change(q, c, &begin)) != TSU_OK) return s;
-        full = q->job->count >= q->job->count_max;
+        if (q->rework == NULL) {
+            (void)tsu_scan_run(c->self, c->table, &q->scan, STEPS_MAX, search_show, q);
+            if (q->status != TSU_OK) return q->status;
+            if (q->scan.status != TSU_OK) return q->scan.status;
+            if (q->hits > 0 && (s = search_change(q, c, &begin)) != TSU_OK) {
+                /* the key is met again */
+                tsu_rework_destroy(c->self, q->rework);
+                q->rework = NULL;
+                return s;
+            }
+        }
+        if (q->rework != NULL && (s = many_change(q, c)) != TSU_OK) return s;
+        done = q->scan.range == q->scan.plan->count;
+        full = q->job->count >= q->job->count_max && !q->scan.within;
         if (!done && !full && slice_over(q)) return TSU_AGAIN;
     }
     q->done = done;
@@ -275,6 +330,38 @@ static tsu_direction search_direction(const job *j, bool ordered)
 {
     if (!ordered || (j->mode == TAKE && j->count_max < UINT64_MAX)) return TSU_FORWARD;
     return (j->mode == LIST) == j->chunk && j->mode != TAKE ? TSU_FORWARD : TSU_BACKWARD;
+}
+
+/* What is known of a key with many objects when the slice is over; 0: memory is short. The resource takes the change. */
+static ERL_NIF_TERM within_term(search *q, ERL_NIF_TERM last)
+{
+    tsu_slices  *state;
+    ERL_NIF_TERM term = last;
+    void        *object;
+
+    if (q->scan.within) return tsu_within_term(q->env, &q->scan, q->list, q->count);
+    if (q->rework == NULL) return tsu_nil;
+    if (enif_get_resource(q->env, last, tsu_type_slices, &object)) {
+        state = object;
+    } else {
+        state = tsu_slices_new();
+        if (state == NULL) return 0;
+        term = enif_make_resource(q->env, state);
+        enif_release_resource(state);
+    }
+    state->rework = q->rework;
+    q->rework = NULL;
+    return term;
+}
+
+static void within_read(search *q, ERL_NIF_TERM term)
+{
+    void *state;
+
+    if (tsu_within_read(q->env, term, &q->scan, &q->list, &q->count)) return;
+    if (!enif_get_resource(q->env, term, tsu_type_slices, &state)) return;
+    q->rework = ((tsu_slices *)state)->rework;
+    ((tsu_slices *)state)->rework = NULL;
 }
 
 static bool keeps_key(const tsu_ms *ms, uint32_t keypos)
@@ -294,6 +381,58 @@ static ERL_NIF_TERM job_reply(ErlNifEnv *env, job *j, bool ordered, ERL_NIF_TERM
                             tsu_reply_bool(ordered));
 }
 
+/* ---- All ---- */
+
+/* [{'_', [], [true]}] */
+static bool is_all(ErlNifEnv *env, ERL_NIF_TERM spec)
+{
+    const ERL_NIF_TERM *e;
+    ERL_NIF_TERM        head, tail, result;
+    int                 arity;
+
+    return enif_get_list_cell(env, spec, &head, &tail) && tail == tsu_nil && enif_get_tuple(env, head, &arity, &e) && arity == 3
+           && e[0] == tsu_atom_any && e[1] == tsu_nil && enif_get_list_cell(env, e[2], &result, &tail) && tail == tsu_nil
+           && result == tsu_atom_true;
+}
+
+/* argv: an epoch, and the resource with what was cleared in it. Who was under way then may still have changed that: it is counted
+ * when they are through. */
+static ERL_NIF_TERM cleared_count(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    tsu_thread  *self = tsu_thread_self();
+    ErlNifUInt64 epoch;
+    void        *object;
+    tsu_slices  *state;
+    uint64_t     count;
+
+    if (!enif_get_uint64(env, argv[0], &epoch) || !enif_get_resource(env, argv[1], tsu_type_slices, &object))
+        return enif_make_badarg(env);
+    state = object;
+    if (self != NULL && !tsu_grace_over(self, epoch)) {
+        (void)enif_consume_timeslice(env, 10);
+        return enif_schedule_nif(env, "search", 0, cleared_count, argc, argv);
+    }
+    count = tsu_contents_count(state->cleared);
+    tsu_slices_deinit(state);
+    return enif_make_uint64(env, count);
+}
+
+/* All objects go as one. Ends the call. */
+static ERL_NIF_TERM clear(tsu_call *c)
+{
+    ErlNifEnv   *env = c->env;
+    tsu_slices  *state = tsu_slices_new();
+    tsu_status   s = state == NULL ? TSU_NOMEM : tsu_clear_keep(c->self, c->table, &state->cleared);
+    ERL_NIF_TERM wait[2] = { 0, state == NULL ? 0 : enif_make_resource(env, state) };
+
+    if (state != NULL) enif_release_resource(state);
+    tsu_call_end(c);
+    if (s != TSU_OK) return tsu_reply_status(env, s);
+    tsu_fence_seq();            /* the new contents before the epoch */
+    wait[0] = enif_make_uint64(env, tsu_load_acquire(&tsu_ebr_epoch));
+    return cleared_count(env, 2, wait);
+}
+
 static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
 {
     tsu_call     c;
@@ -304,9 +443,12 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     tsu_status   s;
 
     q.timed = false;
+    q.rework = NULL;
     if (!tsu_call_begin(&c, env, j->table, j->mode >= DELETE ? TSU_RIGHT_WRITE : TSU_RIGHT_READ))
         return tsu_call_refuse(&c);
     ordered = c.live->type == TSU_ORDERED_SET;
+    if (j->mode == DELETE && j->cursor == tsu_atom_start && is_all(env, j->spec) && tsu_table_count(c.table) >= CLEARED_MIN)
+        return clear(&c);
     if ((j->mode == REPLACE && c.live->type == TSU_BAG) || (ranged && !ordered)) {
         tsu_call_end(&c);
         return tsu_reply_badarg(env, tsu_atom_table_type);
@@ -318,7 +460,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     }
     if (j->count_max == 0) s = TSU_BADARG;
     else if (ranged) s = tsu_spec_read_range(&spec, env, c.self, j->spec, j->cursor != tsu_atom_start, c.live->keypos);
-    else if (j->cursor != tsu_atom_start || j->chunk || j->mode >= DELETE)
+    else if (j->cursor != tsu_atom_start || j->chunk || j->mode >= DELETE || j->within != tsu_nil)
         s = tsu_spec_read(&spec, env, c.self, j->spec, j->cursor != tsu_atom_start);
     else s = tsu_spec_read_keyed(&spec, env, c.self, j->spec, c.live->keypos, &key);
     if (s != TSU_OK) {
@@ -329,11 +471,13 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     if (s == TSU_OK && j->mode == REPLACE && !keeps_key(spec.spec->ms, c.live->keypos)) s = TSU_BADARG;
     q.scan.plan = spec.plan;
     q.scan.direction = search_direction(j, ordered);
-    if (s == TSU_OK && key == 0 && !cursor_read(env, j->cursor, &q.scan)) s = TSU_BADARG;
+    if (s == TSU_OK && key == 0 && !cursor_read(env, j->cursor, &q.scan, j->within != tsu_nil)) s = TSU_BADARG;
     if (s == TSU_OK) {
+        q.scan.many = search_many;
         q.update.fn = change;
         q.update.unused = change_unused;
         q.env = env;
+        q.self = c.self;
         q.job = j;
         q.looked = 0;
         q.keypos = c.live->keypos;
@@ -342,17 +486,25 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
         q.status = TSU_OK;
         tsu_writer_init(&q.object, q.object_room, sizeof q.object_room);
         s = tsu_runner_init(&q.runner, env, spec.spec);
+        if (key == 0) within_read(&q, j->within);
         if (s == TSU_OK) s = key != 0 ? key_run(&q, &c, key) : search_run(&q, &c);
-        if (s == TSU_AGAIN || (s == TSU_OK && !q.done && j->chunk)) {
+        if (key != 0 && s == TSU_AGAIN) {
+            j->list = tsu_nil;
+            j->count = 0;
+            cursor = tsu_atom_start;
+            j->within = tsu_atom_true;
+        } else if (s == TSU_AGAIN || (s == TSU_OK && !q.done && j->chunk)) {
             cursor = cursor_term(env, &q.scan);
-            if (cursor == 0) s = TSU_NOMEM;
+            j->within = cursor != 0 && s == TSU_AGAIN ? within_term(&q, j->within) : tsu_nil;
+            if (cursor == 0 || j->within == 0) s = TSU_NOMEM;
         }
         if (s == TSU_AGAIN || j->chunk) {
             j->table = tsu_live_tid(env, c.live);
-            if (j->cursor == tsu_atom_start)
+            if (j->cursor == tsu_atom_start && key == 0)
                 j->spec = ranged ? tsu_spec_range_term(env, spec.spec, j->spec) : tsu_spec_term(env, spec.spec);
             if (j->spec == 0) s = TSU_NOMEM;
         }
+        tsu_rework_destroy(c.self, q.rework);
         tsu_runner_deinit(&q.runner);
         tsu_writer_deinit(&q.object);
     }
@@ -360,11 +512,12 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     tsu_call_end(&c);
     if (q.timed) tsu_slice_end(env, &q.slice);
     if (s == TSU_AGAIN) {
-        ERL_NIF_TERM rest[9] = { j->table, j->spec, enif_make_int(env, (int)j->mode), tsu_reply_bool(j->chunk),
-                                 enif_make_uint64(env, j->count_max), cursor, j->list, enif_make_uint64(env, j->count), j->taken };
+        ERL_NIF_TERM rest[10] = { j->table, j->spec, enif_make_int(env, (int)j->mode), tsu_reply_bool(j->chunk),
+                                 enif_make_uint64(env, j->count_max), cursor, j->list, enif_make_uint64(env, j->count), j->taken,
+                                 j->within };
 
         (void)enif_consume_timeslice(env, 10);          /* a batch of somebody else's may be in the way */
-        return enif_schedule_nif(env, "search", 0, search_more, 9, rest);
+        return enif_schedule_nif(env, "search", 0, search_more, 10, rest);
     }
     if (s != TSU_OK) return tsu_reply_status(env, s);
     return job_reply(env, j, ordered, cursor);
@@ -373,7 +526,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
 static ERL_NIF_TERM search_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     job          j = { .table = argv[0], .spec = argv[1], .chunk = argv[3] == tsu_atom_true, .cursor = argv[5], .list = argv[6],
-              .taken = argv[8] };
+                       .taken = argv[8], .within = argv[9] };
     int          mode;
     ErlNifUInt64 count_max, count;
 
@@ -401,7 +554,8 @@ static bool mode_read(ERL_NIF_TERM term, search_mode *mode)
 /* search(T, Specification, select | reverse | count | delete | replace) */
 TSU_NIF(tsu_nif_search)
 {
-    job j = { .table = argv[0], .spec = argv[1], .count_max = UINT64_MAX, .cursor = tsu_atom_start, .list = tsu_nil, .taken = tsu_nil };
+    job j = { .table = argv[0], .spec = argv[1], .count_max = UINT64_MAX, .cursor = tsu_atom_start, .list = tsu_nil, .taken = tsu_nil,
+              .within = tsu_nil };
 
     (void)argc;
     if (!mode_read(argv[2], &j.mode)) return enif_make_badarg(env);
@@ -412,7 +566,7 @@ TSU_NIF(tsu_nif_search)
 TSU_NIF(tsu_nif_select_take)
 {
     job     j = { .table = argv[0], .spec = argv[1], .mode = TAKE, .count_max = UINT64_MAX, .cursor = tsu_atom_start,
-                  .list = tsu_nil, .taken = tsu_nil };
+                  .list = tsu_nil, .taken = tsu_nil, .within = tsu_nil };
     int64_t max;
 
     (void)argc;
@@ -424,7 +578,8 @@ TSU_NIF(tsu_nif_select_take)
  * unless those are all: more if a key of a bag has them. With a cursor the specification is the compiled one. */
 TSU_NIF(tsu_nif_chunk)
 {
-    job     j = { .table = argv[0], .spec = argv[1], .chunk = true, .cursor = argv[3], .list = tsu_nil, .taken = tsu_nil };
+    job     j = { .table = argv[0], .spec = argv[1], .chunk = true, .cursor = argv[3], .list = tsu_nil, .taken = tsu_nil,
+                  .within = tsu_nil };
     int64_t max;
 
     (void)argc;
@@ -437,7 +592,7 @@ TSU_NIF(tsu_nif_chunk)
 TSU_NIF(tsu_nif_range)
 {
     job     j = { .table = argv[0], .spec = argv[1], .ranged = true, .count_max = UINT64_MAX, .cursor = tsu_atom_start,
-                  .list = tsu_nil, .taken = tsu_nil };
+                  .list = tsu_nil, .taken = tsu_nil, .within = tsu_nil };
     int64_t max;
 
     (void)argc;

@@ -5,8 +5,6 @@
 #include "nif/slice.h"
 #include "nif/undertaker.h"
 
-#define FREED_MAX 16u       /* pieces, while waiting for the epoch */
-
 static void live_discard(tsu_thread *self, tsu_live *live)
 {
     if (live->table != NULL) tsu_table_destroy(self, live->table);
@@ -117,10 +115,7 @@ static ERL_NIF_TERM rename_wait(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
     ErlNifUInt64 epoch;
 
     if (!enif_get_uint64(env, argv[0], &epoch)) return enif_make_badarg(env);
-    if (self == NULL) return argv[1];
-    for (int i = 0; i < 2 && tsu_load_acquire(&tsu_ebr_epoch) < epoch + 2; i++)
-        (void)tsu_ebr_collect(self, FREED_MAX);
-    if (tsu_load_acquire(&tsu_ebr_epoch) >= epoch + 2) return argv[1];
+    if (self == NULL || tsu_grace_over(self, epoch)) return argv[1];
     (void)enif_consume_timeslice(env, 100);
     return enif_schedule_nif(env, "rename", 0, rename_wait, argc, argv);
 }
