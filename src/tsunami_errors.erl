@@ -173,6 +173,7 @@ table([T | _], type) when is_reference(T) -> [{1, text(reference)}];
 table(_Args, type) -> [{1, text(type)}];
 table(_Args, id) -> [{1, text(id)}];
 table(_Args, access) -> [{1, text(access)}];
+table(_Args, view) -> [{1, text(view)}];
 table(_Args, table_type) -> [{1, text(table_type)}];
 table(_Args, _) -> [].
 
@@ -301,4 +302,5 @@ text(table_type) ->
 text(to) -> <<"neither last nor {le, Key} nor {lt, Key}">>;
 text(type) -> <<"not an atom or a table identifier">>;
 text(update) -> <<"not a valid update operation">>;
-text(update_range) -> <<"the position in the update operation is out of range">>.
+text(update_range) -> <<"the position in the update operation is out of range">>;
+text(view) -> <<"a view of a table cannot be changed, nor can a view of it be taken">>.

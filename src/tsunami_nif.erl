@@ -23,6 +23,7 @@
 -export([lookup_many/3, lookup_elements/3, take_first/1, take_last/1, compare_and_swap/4, select_take/3]).
 %% Match specifications
 -export([search/3, chunk/5, range/4, compile/1, run/3, source/1, is_compiled/1, explain/2]).
+-export([snapshot/1, release/1]).
 -export([anchor/1, unanchor/2]).
 -export([stats/0, sync/0]).
 
@@ -113,6 +114,9 @@ setopts_heir(_T, _Heir) -> ?STUB.
 setopts_protection(_T, _Protection) -> ?STUB.
 give_away(_T, _Pid, _Data) -> ?STUB.
 safe_fixtable(_T, _Fix) -> ?STUB.
+
+snapshot(_T) -> ?STUB.
+release(_View) -> ?STUB.
 
 insert(_T, _Objects) -> ?STUB.
 insert_new(_T, _Objects) -> ?STUB.

@@ -6,7 +6,7 @@
 -include("tsunami_doc.hrl").
 -include("tsunami_face.hrl").
 ?MODULEDOC("What `m:ets` does not have: ranges of an `ordered_set`, many keys at a time, some elements of an object, objects taken from the ends "
-           "of a table or by a match specification, an object exchanged for another if it is the expected one, and where a search looks.\n\n"
+           "of a table or by a match specification, an object exchanged for another if it is the expected one, a table as it was at one instant, and where a search looks.\n\n"
            "Tables are those of `m:tsunami`, and so are the errors: `badarg` for a wrong argument, whatever the table holds, and for a table "
            "that is gone or that the caller has no right to.").
 
@@ -18,6 +18,12 @@
 -export([take_first/1, take_last/1, select_take/2, select_take/3]).
 %% Read, compute, write
 -export([compare_and_swap/4, update/3]).
+%% A table at one instant
+-export([snapshot/1, release/1]).
+
+-export_type([view/0]).
+
+-opaque view() :: reference().
 %% How a search goes
 -export([explain/2]).
 
@@ -208,3 +214,19 @@ update(Table, Key, Fun, Current, Try) ->
             objects := non_neg_integer(), expected := non_neg_integer() | {at_least, non_neg_integer()}}.
 explain(Table, Spec) ->
     ?FACE([Table, Spec], tsunami_ms:explain(Table, Spec)).
+
+%% --- a table at one instant ---------------------------------------------------------------
+
+?DOC("A view: the table as it is at an instant between call and return, of any size at the same cost. All functions that read a table read a view "
+     "in its place, `tsunami:info/2` with `size` included, and answer what they would have answered then, whatever is written to the table "
+     "meanwhile; those that write raise `badarg`. Its rights and its end are the table's: when the table is deleted, or is not the caller's to "
+     "read, a view of it is `badarg` too. What is replaced or removed in the table is kept as long as a view needs it, and counts in the table's `memory`. "
+     "A view is let go of by `release/1`, or when nobody refers to it any more.").
+-spec snapshot(tsunami:table()) -> view().
+snapshot(Table) ->
+    ?FACE([Table], tsunami_nif:snapshot(Table)).
+
+?DOC("Lets go of a view: from now on it is `badarg`, as a deleted table, for whoever has it.").
+-spec release(view()) -> true.
+release(View) ->
+    ?FACE([View], tsunami_nif:release(View)).

@@ -257,39 +257,60 @@ static tsu_status install_bags(tsu_thread *self, tsu_batch *b, size_t *budget)
 }
 
 /* --- the end ------------------------------------------------------------------------------------- */
-static void settle_set(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *item, uint64_t ts)
+/* Whoever swept for the last snapshot passed by keys of which the commit was not settled: then the owner does it for him. *key is the item's,
+ * which may not be there any more if others have replaced its version for good. */
+static bool sweep_is_due(const tsu_batch *b, const struct tsu_commit_item *item, tsu_key *key)
+{
+    const tsu_history *h = &b->contents->history;
+
+    if (TSU_LIKELY(tsu_load_acquire(&h->nodes) == 0) || !tsu_history_idle(h)) return false;
+    if ((tsu_load_acquire(&tsu_cell_version(item->entry.word)->header) & TSU_HEADER_TAG) != TSU_HEADER_ENTRY) return false;
+    *key = tsu_commit_key(b->commit, item);
+    return true;
+}
+
+/* False: memory is short. */
+static bool settle_set(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *item, uint64_t ts)
 {
     uint64_t    under = tsu_entry_freeze(&item->entry);
     tsu_record *r = tsu_version_newest(item->entry.word);
+    tsu_key     key;
+    bool        kept, due = sweep_is_due(b, item, &key);
 
+    if (tsu_history_settle(self, &b->contents->history, item->entry.word, under, ts, &kept) != TSU_OK) return false;
+    if (TSU_UNLIKELY(due)) tsu_contents_sweep_key(self, b->contents, &key);
     b->objects++;
     b->bytes += (int64_t)tsu_record_weight(r);
     b->handles += tsu_record_handles(r);
-    if (tsu_cell_holds_version(under)) {
-        b->objects--;
-        b->handles -= tsu_record_handles(tsu_version_newest(under));
-        b->bytes -= (int64_t)tsu_version_retire(self, under);
-    }
-    if (!tsu_version_settle(item->entry.word, ts)) (void)tsu_version_retire(self, item->entry.word);
+    if (!tsu_cell_alive(under)) return true;
+    b->objects--;
+    b->handles -= tsu_record_handles(tsu_version_newest(under));
+    b->bytes -= (int64_t)(kept ? tsu_record_weight(tsu_version_newest(under)) : tsu_version_retire(self, under));
+    return true;
 }
 
-/* Its version first, then its objects, which may be many. False: the budget is used up. */
-static bool settle_bag(tsu_thread *self, tsu_batch *b, size_t key, uint64_t ts, size_t *budget)
+/* Its version first, then its objects, which may be many. False: the budget is used up, or memory is short. */
+static bool settle_bag(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *item, uint64_t ts, size_t *budget)
 {
-    uint64_t word = tsu_commit_item_at(b->commit, key)->entry.word, base = 0;
+    uint64_t word = item->entry.word, base;
+    tsu_key  key;
+    bool     kept, due;
 
     if (!b->key_over) {
-        if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) base = ((tsu_group *)tsu_cell_version(word))->base;
-        if ((base & TSU_CELL_KIND) == TSU_CELL_GROUP) b->bytes -= (int64_t)tsu_version_retire(self, base);
-        if (!tsu_version_settle(word, ts)) (void)tsu_version_retire(self, word);
+        base = tsu_entry_below(word, &item->entry);
+        due = sweep_is_due(b, item, &key);
+        if (tsu_history_settle(self, &b->contents->history, word, base, ts, &kept) != TSU_OK) return false;
+        if (TSU_UNLIKELY(due)) tsu_contents_sweep_key(self, b->contents, &key);
+        if (tsu_cell_alive(base) && (base & TSU_CELL_KIND) == TSU_CELL_GROUP)
+            b->bytes -= (int64_t)(kept ? tsu_slab_round(sizeof(tsu_group)) : tsu_version_retire(self, base));
     }
     b->key_over = true;
     do {
-        tsu_item *item = tsu_item_at(&b->items, b->first);
+        tsu_item *object = tsu_item_at(&b->items, b->first);
 
         if (*budget == 0) return false;
         --*budget;
-        if (tsu_item_marked(item, TSU_ITEM_DROPPED)) tsu_record_destroy(self, tsu_item_record(item));
+        if (tsu_item_marked(object, TSU_ITEM_DROPPED)) tsu_record_destroy(self, tsu_item_record(object));
     } while (!tsu_batch_key_ends(b, ++b->first));
     b->key_over = false;
     return true;
@@ -304,9 +325,9 @@ static bool settle_run(tsu_thread *self, tsu_batch *b, size_t *budget)
             __builtin_prefetch(
                 tsu_cell_version(tsu_commit_item_at(b->commit, b->cursor + TSU_FETCH_AHEAD)->entry.word), 1);
         if (b->type >= TSU_BAG) {
-            if (!settle_bag(self, b, b->cursor, ts, budget)) break;
+            if (!settle_bag(self, b, tsu_commit_item_at(b->commit, b->cursor), ts, budget)) break;
         } else {
-            settle_set(self, b, tsu_commit_item_at(b->commit, b->cursor), ts);
+            if (!settle_set(self, b, tsu_commit_item_at(b->commit, b->cursor), ts)) break;
             --*budget;
         }
         tsu_commit_done(self, b->commit, b->cursor + 1);
@@ -319,11 +340,18 @@ static bool settle_run(tsu_thread *self, tsu_batch *b, size_t *budget)
     return true;
 }
 
+/* A tombstone may have come back that whoever swept for the last snapshot could not take out. */
+static void restored_sweep(tsu_thread *self, tsu_batch *b, const tsu_key *key)
+{
+    if (tsu_load_acquire(&b->contents->history.nodes) != 0) tsu_contents_sweep_key(self, b->contents, key);
+}
+
 static tsu_status undo_set(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *item, size_t *budget)
 {
     tsu_key k = tsu_commit_key(b->commit, item);
 
     if (!b->commit->kind->restore(self, b->commit->root, &k, &item->entry)) return TSU_NOMEM;
+    restored_sweep(self, b, &k);
     tsu_version_retire_aborted(self, item->entry.word);
     --*budget;
     return TSU_OK;
@@ -338,6 +366,7 @@ static tsu_status undo_bag(tsu_thread *self, tsu_batch *b, size_t key, size_t *b
         /* from a record of ours: a group may lead to records that were there before, and have gone meanwhile */
         k = tsu_item_key(b, tsu_item_at(&b->items, b->first));
         if (!b->commit->kind->restore(self, b->commit->root, &k, &item->entry)) return TSU_NOMEM;
+        restored_sweep(self, b, &k);
         if ((item->entry.word & TSU_CELL_KIND) == TSU_CELL_GROUP) tsu_version_retire_aborted(self, item->entry.word);
     }
     b->key_over = true;

@@ -30,7 +30,7 @@ void tsu_batch_hold_begin(tsu_batch *b, size_t first)
     if (h->slots != NULL) tsu_batch_hold_free(b);
     *h = (struct tsu_hold){.step = b->type == TSU_BAG ? TSU_HOLD_COUNT : TSU_HOLD_CHAIN, .group = b->group, .at = first};
     b->group = NULL;
-    if (tsu_cell_holds_version(h->group->base)) h->known = h->newest = tsu_version_newest(h->group->base);
+    if (tsu_cell_alive(h->group->base)) h->known = h->newest = tsu_version_newest(h->group->base);
 }
 
 /* Where the object's item is noted, or may be. */
@@ -81,6 +81,7 @@ static tsu_status hold_chain(tsu_batch *b, size_t *budget)
 {
     struct tsu_hold *h = &b->hold;
     tsu_group       *g = h->group;
+    uint64_t         base;
 
     do {
         const tsu_item *item = tsu_item_at(&b->items, h->at);
@@ -99,9 +100,9 @@ static tsu_status hold_chain(tsu_batch *b, size_t *budget)
         b->handles += tsu_record_handles(r);
     } while (!tsu_batch_key_ends(b, h->at));
     tsu_group_newest_set(g, h->newest);
-    g->object_count = h->count + tsu_version_count(g->base);
-    g->bytes = h->bytes + tsu_version_bytes(g->base)
-               + ((g->base & TSU_CELL_KIND) == TSU_CELL_GROUP ? 0 : tsu_slab_round(sizeof *g));
+    base = tsu_cell_alive(g->base) ? g->base : 0;
+    g->object_count = h->count + tsu_version_count(base);
+    g->bytes = h->bytes + tsu_version_bytes(base) + ((base & TSU_CELL_KIND) == TSU_CELL_GROUP ? 0 : tsu_slab_round(sizeof *g));
     b->objects += (int64_t)h->count;
     b->bytes += (int64_t)(h->bytes + tsu_slab_round(sizeof *g));
     return TSU_OK;

@@ -155,6 +155,19 @@ bool tsu_batch_cancel(tsu_batch *batch);
 /* Any time, also half way: nothing of an unfinished batch remains visible. Accepts NULL. The table may be gone. */
 void tsu_batch_destroy(tsu_thread *self, tsu_batch *batch);
 
+/* --- a table at one instant -------------------------------------------------------------- */
+/* A snapshot is announced by create (NOMEM), and taken once take says true: until then call it again; unpin in between, let others run, and
+ * help by tsu_ebr_collect. It shows the table as it was at an instant between the two calls, whatever is written to the table
+ * meanwhile, also if it is cleared or destroyed. */
+typedef struct tsu_snapshot tsu_snapshot;
+tsu_status tsu_snapshot_create(tsu_thread *self, tsu_table *table, tsu_snapshot **out);
+bool tsu_snapshot_take(tsu_snapshot *snapshot);
+/* Any time, taken or not; what others do with it while they are pinned goes on. Accepts NULL. */
+void tsu_snapshot_destroy(tsu_snapshot *snapshot);
+/* The table to read the snapshot from: the thread reads nothing else until tsu_snapshot_done, while it stays pinned, and writes nothing. */
+tsu_table *tsu_snapshot_view(tsu_thread *self, tsu_snapshot *snapshot);
+static inline void tsu_snapshot_done(tsu_thread *self) { self->view = NULL; }
+
 /* --- the whole ------------------------------------------------------------------------- */
 /* Waits until what has been deleted so far is freed. For tests and for unload. Not pinned. */
 void tsu_engine_sync(tsu_thread *self);
@@ -162,7 +175,7 @@ void tsu_engine_sync(tsu_thread *self);
 typedef struct tsu_engine_stats {
     uint64_t epoch, bytes_waiting, pieces_leaked;      /* ebr.h */
     uint64_t slab_bytes_held, slab_bytes_pooled;       /* slab.h */
-    uint64_t roots_waiting;                            /* cleared or deleted contents not yet freed */
+    uint64_t roots_waiting;                            /* cleared or deleted contents, and snapshots, not yet freed */
 } tsu_engine_stats;
 void tsu_engine_stats_get(tsu_engine_stats *out);
 

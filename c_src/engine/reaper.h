@@ -19,6 +19,9 @@ void tsu_reaper_put_group(tsu_thread *self, tsu_group *group);
 /* An unfinished batch: rolled back or settled, then freed. */
 void tsu_reaper_put_batch(tsu_batch *batch);
 
+/* A snapshot that was let go of: view.h. */
+void tsu_reaper_put_snapshot(tsu_snapshot *snapshot);
+
 /* Has the next chunk of slab memory made ready. */
 void tsu_reaper_feed(void);
 

@@ -139,15 +139,19 @@ static tsu_status change_show(tsu_thread *self, tsu_table *table, tsu_rework *c)
     c->edit.chained = false;
     c->edit.exact = true;
     c->edit.entry = NULL;
+    c->edit.history = &contents->history;
+    c->edit.kept = false;
     c->edit.put = tsu_group_word(g);
     status = contents->kind->edit(self, contents->root, &k, &c->edit);
+    if (status == TSU_OK && c->edit.verdict == TSU_EDIT_FAIL) status = c->edit.status;
     if (status != TSU_OK || c->edit.verdict != TSU_EDIT_PUT) {
         tsu_group_destroy(self, g);
         return status != TSU_OK ? status : TSU_GONE;
     }
     c->newest = c->oldest = NULL;
     tsu_tally_add(self, contents, (int64_t)c->count - (int64_t)c->old_count,
-                  (int64_t)g->bytes - (int64_t)tsu_version_retire_all(self, c->edit.old), c->handles - c->old_handles);
+                  (int64_t)g->bytes - (int64_t)(c->edit.kept ? tsu_version_bytes(c->edit.old) : tsu_version_retire_all(self, c->edit.old)),
+                  c->handles - c->old_handles);
     return TSU_OK;
 }
 

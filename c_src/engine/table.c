@@ -47,7 +47,9 @@ uint64_t tsu_table_bytes(const tsu_table *table)
     const struct tsu_contents *c = tsu_table_contents(table);
     int64_t                    n = tally_sum(c, offsetof(struct tsu_tally, bytes));
 
-    return (n < 0 ? 0 : (uint64_t)n) + c->kind->bytes(c->root) + sizeof *c + sizeof *table;
+    int64_t                    kept = (int64_t)tsu_load_relaxed(&c->history.bytes);
+
+    return (n < 0 ? 0 : (uint64_t)n) + (kept < 0 ? 0 : (uint64_t)kept) + c->kind->bytes(c->root) + sizeof *c + sizeof *table;
 }
 
 tsu_table_type tsu_table_type_of(const tsu_table *table) { return table->type; }
@@ -77,7 +79,9 @@ tsu_status tsu_contents_create(tsu_thread *self, const tsu_kind *kind, uint32_t 
 void tsu_contents_unreference(tsu_thread *self, struct tsu_contents *c)
 {
     if (tsu_fetch_add(&c->references, (uint64_t)-1) != 1) return;
-    if (c->kind->reap(self, c->root, REAP_AT_ONCE, tsu_version_destroy)) tsu_slab_free(self, c, sizeof *c);
+    /* kept versions are let go of pinned, which a call that frees need not be in a position to do */
+    if (tsu_load_acquire(&c->history.nodes) == 0 && c->kind->reap(self, c->root, REAP_AT_ONCE, tsu_version_destroy))
+        tsu_slab_free(self, c, sizeof *c);
     else tsu_reaper_put_contents(c);
 }
 
@@ -246,9 +250,28 @@ TSU_APART static tsu_status edit_blocked(tsu_thread *self, struct tsu_contents *
 
 static inline tsu_status edit_key(tsu_thread *self, struct tsu_contents *c, const tsu_key *key, tsu_edit *edit)
 {
-    tsu_status status = c->kind->edit(self, c->root, key, edit);
+    tsu_status status;
 
+    edit->history = &c->history;
+    edit->kept = false;
+    status = c->kind->edit(self, c->root, key, edit);
     return TSU_LIKELY(status != TSU_AGAIN) ? status : edit_blocked(self, c, key, edit);
+}
+
+/* Of what an edit has replaced, a record alone or a group's node: its bytes; and it goes, unless snapshots need it. */
+static inline size_t old_retire(tsu_thread *self, const tsu_edit *edit)
+{
+    if (TSU_LIKELY(!edit->kept)) return tsu_version_retire(self, edit->old);
+    if ((edit->old & TSU_CELL_KIND) == TSU_CELL_GROUP) return tsu_slab_round(sizeof(tsu_group));
+    return tsu_record_weight(tsu_version_newest(edit->old));
+}
+
+void tsu_contents_sweep_key(tsu_thread *self, struct tsu_contents *c, const tsu_key *key)
+{
+    tsu_edit edit = {.decide = tsu_edit_sweep, .history = &c->history};
+
+    /* NOMEM, where a bucket is being moved: it stays, and counts as absent */
+    (void)c->kind->edit(self, c->root, key, &edit);
 }
 
 static tsu_status edit_run(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const uint8_t *key, size_t len,
@@ -309,7 +332,7 @@ static tsu_verdict insert_decide(tsu_edit *edit, tsu_thread *self, uint64_t curr
     }
     if (in->type == TSU_BAG && tsu_bag_has(current, in->record->object)) return TSU_EDIT_KEEP;
     count = tsu_version_count(current);
-    if (TSU_LIKELY(count < TSU_CHAIN_OBJECTS_MAX)) {
+    if (TSU_LIKELY(count < TSU_CHAIN_OBJECTS_MAX && !tsu_edit_keeps(edit))) {
         tsu_record_top(in->record, tsu_version_newest(current), count + 1);
         edit->chained = true;
         edit->put = tsu_record_word(in->record);
@@ -360,12 +383,12 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
     if (table->type <= TSU_ORDERED_SET) {
         if (in.edit.old != 0) {
             handles -= tsu_record_handles(tsu_version_newest(in.edit.old));
-            weight -= (int64_t)tsu_version_retire(self, in.edit.old);
+            weight -= (int64_t)old_retire(self, &in.edit);
             tsu_tally_add(self, c, 0, weight, handles);
             return TSU_OK;
         }
     } else {
-        old_bytes = (in.edit.old & TSU_CELL_KIND) == TSU_CELL_GROUP ? tsu_version_retire(self, in.edit.old) : 0;
+        old_bytes = (in.edit.old & TSU_CELL_KIND) == TSU_CELL_GROUP ? old_retire(self, &in.edit) : 0;
         if (in.edit.put != tsu_group_word(in.group) && in.group != NULL) tsu_group_destroy(self, in.group);
         else if (in.group != NULL) old_bytes -= tsu_slab_round(sizeof(tsu_group));
     }
@@ -456,17 +479,18 @@ static tsu_status remove_key(tsu_thread *self, tsu_table *table, const uint8_t *
     int64_t              count, handles;
     size_t               bytes;
 
+    if (status == TSU_OK && edit->verdict == TSU_EDIT_FAIL) return edit->status;
     if (status != TSU_OK || edit->verdict != TSU_EDIT_REMOVE) return status;
     if (table->type != TSU_ORDERED_SET && tsu_load_acquire(&table->fixed) != 0) ghost_add(self, table, key, len);
     count = (int64_t)tsu_version_count(old);
     if (fn != NULL) show(old, fn, ctx);
     if (TSU_LIKELY(count == 1 && (old & TSU_CELL_KIND) == TSU_CELL_RECORD)) {
         handles = tsu_record_handles(tsu_version_newest(old));
-        bytes = tsu_version_retire(self, old);
+        bytes = old_retire(self, edit);
     } else {
         /* those of many would have to be counted one by one */
         handles = tally_sum(c, offsetof(struct tsu_tally, handles)) != 0 ? handles_of(old) : 0;
-        bytes = tsu_version_retire_all(self, old);
+        bytes = edit->kept ? tsu_version_bytes(old) : tsu_version_retire_all(self, old);
     }
     tsu_tally_add(self, c, -count, -(int64_t)bytes, -handles);
     return TSU_OK;
@@ -606,14 +630,6 @@ static bool made_add(struct bag_edit *b, tsu_record *r)
     return true;
 }
 
-tsu_record *tsu_record_copy(tsu_thread *self, const tsu_record *r)
-{
-    tsu_record *copy = tsu_record_create(self, r->object, tsu_object_len(r->object));
-
-    if (copy != NULL && tsu_record_handles(copy)) tsu_object_retain(copy->object, tsu_codec.retain);
-    return copy;
-}
-
 /* Adds copies of the records from b->shared to `end`, which is not one of them. */
 static bool shared_copy(tsu_thread *self, struct bag_edit *b, tsu_record *end)
 {
@@ -676,7 +692,7 @@ static tsu_verdict bag_decide(tsu_edit *edit, tsu_thread *self, uint64_t current
         b->shared = tsu_record_older(r);
     }
     if (b->shared != NULL) tsu_record_chain(b->last, b->shared);
-    if (left == 1 || (current & TSU_CELL_KIND) == TSU_CELL_RECORD) {
+    if (left == 1 || ((current & TSU_CELL_KIND) == TSU_CELL_RECORD && !tsu_edit_keeps(edit))) {
         edit->chained = left > 1;
         if (edit->chained) tsu_record_top(b->made, tsu_record_older(b->made), left);
         edit->put = tsu_record_word(b->made);
@@ -685,7 +701,8 @@ static tsu_verdict bag_decide(tsu_edit *edit, tsu_thread *self, uint64_t current
     if (b->group == NULL && (b->group = tsu_group_create(self, NULL, 0, 0)) == NULL) goto nomem;
     tsu_group_newest_set(b->group, b->made);
     b->group->object_count = left;
-    b->group->bytes = (uint64_t)((int64_t)tsu_version_bytes(current) + bytes);
+    b->group->bytes = (uint64_t)((int64_t)tsu_version_bytes(current) + bytes)
+                      + ((current & TSU_CELL_KIND) == TSU_CELL_RECORD ? tsu_slab_round(sizeof(tsu_group)) : 0);
     edit->put = tsu_group_word(b->group);
     return TSU_EDIT_PUT;
 nomem:
@@ -718,7 +735,9 @@ static tsu_status bag_update(tsu_thread *self, tsu_table *table, const uint8_t *
     } else if (tsu_load_acquire(&table->fixed) != 0) {
         ghost_add(self, table, key, len);
     }
-    if (*verdict == TSU_EDIT_PUT && b.shared != NULL) {
+    if (b.edit.kept) {
+        /* it stays as it is */
+    } else if (*verdict == TSU_EDIT_PUT && b.shared != NULL) {
         (void)tsu_chain_retire(self, tsu_version_newest(old), b.shared);
         if ((old & TSU_CELL_KIND) == TSU_CELL_GROUP) (void)tsu_version_retire(self, old);
     } else {
@@ -754,7 +773,7 @@ tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *k
     if (u.edit.verdict != TSU_EDIT_PUT && u.edit.verdict != TSU_EDIT_REMOVE) return TSU_OK;
     if (u.edit.old != 0) {
         handles = -tsu_record_handles(tsu_version_newest(u.edit.old));
-        bytes = -(int64_t)tsu_version_retire(self, u.edit.old);
+        bytes = -(int64_t)old_retire(self, &u.edit);
     }
     if (u.edit.verdict == TSU_EDIT_PUT) {
         bytes += (int64_t)tsu_slab_round(tsu_record_bytes(u.len));
@@ -856,8 +875,9 @@ bool tsu_table_patch(tsu_thread *self, tsu_table *table, const uint8_t *key, siz
         patch_undo(self, &e);
         return false;
     }
+    if (TSU_UNLIKELY(e.edit.verdict == TSU_EDIT_FAIL)) patch_undo(self, &e);
     if (e.edit.verdict != TSU_EDIT_PUT) return false;
-    old_bytes = tsu_version_retire(self, e.edit.old);
+    old_bytes = old_retire(self, &e.edit);
     if (e.len != e.old_len)
         tsu_tally_add(self, c, 0, (int64_t)tsu_slab_round(tsu_record_bytes(e.len)) - (int64_t)old_bytes, 0);
     return true;

@@ -10,6 +10,7 @@
 #include "mem/bag.h"
 #include "mem/hashtab.h"
 #include "mem/kind.h"
+#include "mem/snapshot.h"
 #include "term/order.h"
 
 #define TSU_TALLIES 5u        /* four for the first threads' own, one that all others share */
@@ -26,6 +27,7 @@ struct tsu_contents {
     tsu_word             references;
     struct tsu_contents *next;           /* in the reaper's queue, or in a fixed table's list of cleared contents */
     uint64_t             reap_epoch;
+    tsu_history          history;
     struct tsu_tally     tallies[TSU_TALLIES];
 };
 
@@ -66,6 +68,9 @@ tsu_status tsu_contents_create(tsu_thread *self, const tsu_kind *kind, uint32_t 
 /* Pinned. The reference goes when all who are pinned now have gone. */
 void tsu_contents_release(tsu_thread *self, struct tsu_contents *contents);
 
+/* Lets go of what is kept of a key and no snapshot needs, its tombstone included. Pinned. */
+void tsu_contents_sweep_key(tsu_thread *self, struct tsu_contents *contents, const tsu_key *key);
+
 void tsu_tally_add(tsu_thread *self, struct tsu_contents *contents, int64_t objects, int64_t bytes,
                    int64_t handles);
 
@@ -85,8 +90,6 @@ static inline uint64_t tsu_word_stamp(uint64_t word)
 {
     return (word & TSU_CELL_KIND) == TSU_CELL_GROUP ? ((const tsu_group *)tsu_cell_version(word))->stamp : 0;
 }
-/* A record with the same object, which holds its handles once more. NULL: memory is short. */
-tsu_record *tsu_record_copy(tsu_thread *self, const tsu_record *r);
 /* Whether a bag has an object that is the same. */
 bool tsu_bag_has(uint64_t current, const uint8_t *object);
 

@@ -1,6 +1,7 @@
 #include "nif/args.h"
 
 #include "nif/reply.h"
+#include "nif/view.h"
 
 ERL_NIF_TERM tsu_call_refuse(const tsu_call *c)
 {
@@ -10,6 +11,7 @@ ERL_NIF_TERM tsu_call_refuse(const tsu_call *c)
 bool tsu_call_fail(tsu_call *c, ERL_NIF_TERM cause)
 {
     c->cause = cause;
+    tsu_snapshot_done(c->self);
     tsu_unpin(c->self);
     return false;
 }
@@ -22,11 +24,21 @@ static ERL_NIF_TERM foreign_cause(ErlNifEnv *env, ERL_NIF_TERM term)
     return enif_make_tuple2(env, tsu_atom_foreign, term);
 }
 
-void tsu_call_find(tsu_call *c, ERL_NIF_TERM table)
+void tsu_call_find(tsu_call *c, ERL_NIF_TERM table, tsu_right right)
 {
+    tsu_view *view;
+
     c->cause = tsu_atom_id;
-    if (tsu_nif_is_atom(table)) c->live = tsu_registry_name(table);
-    else if ((c->live = tsu_registry_tid(c->env, table)) == NULL) c->cause = foreign_cause(c->env, table);
+    c->live = NULL;
+    if (tsu_nif_is_atom(table)) {
+        c->live = tsu_registry_name(table);
+    } else if (tsu_view_get(c->env, table, &view)) {
+        if (right == TSU_RIGHT_WRITE) c->cause = tsu_atom_view;
+        else if ((c->then = tsu_view_use(c->self, view)) != NULL) c->live = tsu_handle_live(view->handle);
+        c->view = table;
+    } else if ((c->live = tsu_registry_tid(c->env, table)) == NULL) {
+        c->cause = foreign_cause(c->env, table);
+    }
 }
 
 TSU_APART tsu_status tsu_key_read_slow(tsu_key_arg *k, ErlNifEnv *env, ERL_NIF_TERM term)

@@ -24,13 +24,16 @@ typedef struct tsu_call {
     tsu_table   *table;
     ErlNifPid    caller;
     ERL_NIF_TERM cause;   /* why it failed to begin; 0: memory is short */
+    ERL_NIF_TERM view;    /* the term that it was called by, if that is a view; else 0 */
+    tsu_table   *then;    /* the view's table */
 } tsu_call;
 
 /* Fails with that cause: unpins. */
 bool tsu_call_fail(tsu_call *c, ERL_NIF_TERM cause);
 
-/* The table of a call by a term that is no handle: c->live, and NULL with a cause if there is none. */
-void tsu_call_find(tsu_call *c, ERL_NIF_TERM table);
+/* The table of a call by a term that is no handle: c->live, and NULL with a cause if there is none. By a view all that is read until the
+ * end of the call is of its time; to write by one is refused. */
+void tsu_call_find(tsu_call *c, ERL_NIF_TERM table, tsu_right right);
 
 static inline __attribute__((always_inline)) bool tsu_call_begin(tsu_call *c, ErlNifEnv *env, ERL_NIF_TERM table, tsu_right right)
 {
@@ -38,6 +41,7 @@ static inline __attribute__((always_inline)) bool tsu_call_begin(tsu_call *c, Er
     uint64_t protection;
 
     c->env = env;
+    c->view = 0;
     c->self = tsu_thread_self();
     if (TSU_UNLIKELY(c->self == NULL)) {
         c->cause = 0;
@@ -48,7 +52,7 @@ static inline __attribute__((always_inline)) bool tsu_call_begin(tsu_call *c, Er
     if (TSU_LIKELY(!tsu_nif_is_atom(table) && enif_get_resource(env, table, tsu_type_table, &handle)))
         c->live = tsu_handle_live(handle);
     else
-        tsu_call_find(c, table);
+        tsu_call_find(c, table, right);
     if (TSU_UNLIKELY(c->live == NULL)) return tsu_call_fail(c, c->cause);
     enif_self(env, &c->caller);
     if (c->caller.pid != tsu_load_acquire(&c->live->owner)) {
@@ -60,7 +64,7 @@ static inline __attribute__((always_inline)) bool tsu_call_begin(tsu_call *c, Er
             c->caller.pid != tsu_load_acquire(&c->live->owner))
             return tsu_call_fail(c, tsu_atom_access);
     }
-    c->table = c->live->table;
+    c->table = TSU_LIKELY(c->view == 0) ? c->live->table : c->then;
     return true;
 }
 
@@ -69,8 +73,15 @@ static inline bool tsu_call_is_owner(const tsu_call *c)
     return c->caller.pid == tsu_load_acquire(&c->live->owner);
 }
 
+/* For a call that goes on later: the table's tid, or the view. Pinned. */
+static inline ERL_NIF_TERM tsu_call_tid(const tsu_call *c)
+{
+    return TSU_LIKELY(c->view == 0) ? tsu_live_tid(c->env, c->live) : c->view;
+}
+
 static inline void tsu_call_end(tsu_call *c)
 {
+    tsu_snapshot_done(c->self);
     tsu_unpin(c->self);
 }
 

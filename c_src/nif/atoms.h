@@ -31,7 +31,7 @@
     X(replace, "replace") X(all, "all") X(expected, "expected") X(new, "new")           \
     X(first, "first") X(last, "last") X(ge, "ge") X(gt, "gt") X(le, "le") X(lt, "lt")             \
     X(key, "key") X(range, "range") X(tuples, "tuples")                                           \
-    X(object, "object") X(other, "other") X(at_least, "at_least")                                 \
+    X(object, "object") X(other, "other") X(at_least, "at_least") X(view, "view")                 \
     X(least, "$first") X(most, "$last") X(any, "_") X(debug_locks, "debug_hash_fixed_number_of_locks")
 
 #define TSU_ATOM_DECLARE(c, text) extern ERL_NIF_TERM tsu_atom_##c;

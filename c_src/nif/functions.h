@@ -31,6 +31,10 @@ TSU_NIF(tsu_nif_sync);
 TSU_NIF(tsu_nif_info_all);
 TSU_NIF(tsu_nif_info_item);
 
+/* nif_snapshot.c: tables at one instant */
+TSU_NIF(tsu_nif_snapshot);
+TSU_NIF(tsu_nif_release);
+
 /* nif_object.c: one key */
 TSU_NIF(tsu_nif_lookup);
 TSU_NIF(tsu_nif_lookup_element);

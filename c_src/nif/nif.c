@@ -155,6 +155,8 @@ static ErlNifFunc functions[] = {
     {"source",              1, tsu_nif_source,             SHORT},  /* as long as the specification is */
     {"explain",             2, tsu_nif_explain,            SHORT},  /* as long as the specification is, and up to 4000 objects */
     {"is_compiled",         1, tsu_nif_is_compiled,        SHORT},  /* a look at its type */
+    {"snapshot",            1, tsu_nif_snapshot,           YIELDS}, /* waits for others by being scheduled again */
+    {"release",             1, tsu_nif_release,            SHORT},  /* what is kept goes behind */
     {"stats",               0, tsu_nif_stats,              SHORT},  /* counters */
     {"sync",                0, tsu_nif_sync,               WAITS},  /* for the engine's thread */
 };

@@ -2,6 +2,7 @@
 #include "nif/args.h"
 #include "nif/functions.h"
 #include "nif/reply.h"
+#include "nif/view.h"
 
 #define NS_PER_SECOND INT64_C(1000000000)
 #define HASH_SLOTS_MIN 256u
@@ -100,6 +101,7 @@ static bool item(tsu_call *c, ERL_NIF_TERM name, ERL_NIF_TERM *out)
     const tsu_live *live = c->live;
     ErlNifEnv      *env = c->env;
 
+    if (c->view != 0 && tsu_view_item(c, name, out)) return true;
     if (name == tsu_atom_size) *out = enif_make_uint64(env, tsu_table_count(c->table));
     else if (name == tsu_atom_memory) *out = memory_item(c);
     else if (name == tsu_atom_type) *out = type_item(live);
@@ -129,9 +131,12 @@ TSU_NIF(tsu_nif_info_item)
     ERL_NIF_TERM value;
     bool         known = true;
 
-    (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_INFO))
         return c.cause == tsu_atom_id ? tsu_atom_undefined : tsu_call_refuse(&c);
+    if (c.view != 0 && argv[1] == tsu_atom_size && !tsu_view_counted(&c)) {
+        tsu_call_end(&c);
+        return tsu_view_count_first(env, tsu_nif_info_item, argc, argv);
+    }
     if (argv[1] == tsu_atom_node) value = node_item(env);
     else known = item(&c, argv[1], &value);
     tsu_call_end(&c);
@@ -151,9 +156,12 @@ TSU_NIF(tsu_nif_info_all)
     ERL_NIF_TERM list = tsu_nil, value;
     size_t       i;
 
-    (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_INFO))
         return c.cause == tsu_atom_id ? tsu_atom_undefined : tsu_call_refuse(&c);
+    if (c.view != 0 && !tsu_view_counted(&c)) {
+        tsu_call_end(&c);
+        return tsu_view_count_first(env, tsu_nif_info_all, argc, argv);
+    }
     for (i = sizeof names / sizeof *names; i-- > 0;) {
         if (*names[i] == tsu_atom_node) value = node_item(env);
         else (void)item(&c, *names[i], &value);

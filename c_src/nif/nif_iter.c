@@ -184,7 +184,7 @@ static ERL_NIF_TERM objects(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_T
         if (bytes == NULL) p.r.failed = true;
         else memcpy(bytes, p.scan.from, p.scan.from_len);
     }
-    if (p.scan.within) more[0] = tsu_live_tid(env, c.live);
+    if (p.scan.within) more[0] = tsu_call_tid(&c);
     tsu_call_end(&c);
     tsu_slice_end(env, &slice);
     if (p.r.failed) return tsu_reply_limit(env);

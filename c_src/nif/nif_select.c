@@ -454,7 +454,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
         return tsu_reply_badarg(env, tsu_atom_table_type);
     }
     if (j->spec == tsu_nil && j->count_max > 0 && j->cursor == tsu_atom_start) {      /* no clause: nothing matches */
-        j->table = tsu_live_tid(env, c.live);
+        j->table = tsu_call_tid(&c);
         tsu_call_end(&c);
         return job_reply(env, j, ordered, cursor);
     }
@@ -499,7 +499,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
             if (cursor == 0 || j->within == 0) s = TSU_NOMEM;
         }
         if (s == TSU_AGAIN || j->chunk) {
-            j->table = tsu_live_tid(env, c.live);
+            j->table = tsu_call_tid(&c);
             if (j->cursor == tsu_atom_start && key == 0)
                 j->spec = ranged ? tsu_spec_range_term(env, spec.spec, j->spec) : tsu_spec_term(env, spec.spec);
             if (j->spec == 0) s = TSU_NOMEM;

@@ -243,10 +243,12 @@ TSU_NIF(tsu_nif_safe_fixtable)
 {
     tsu_call   c;
     tsu_status s = TSU_OK;
+    bool       fix;
 
     (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
-    if (argv[1] == tsu_atom_true) s = tsu_registry_fix(env, c.self, c.live, &c.caller);
+    if (c.view != 0) s = tsu_bool_read(argv[1], &fix) ? TSU_OK : TSU_BADARG;      /* it does not change as it is */
+    else if (argv[1] == tsu_atom_true) s = tsu_registry_fix(env, c.self, c.live, &c.caller);
     else if (argv[1] != tsu_atom_false) s = TSU_BADARG;
     else if (tsu_load_acquire(&c.live->fixed) != 0) tsu_registry_unfix(c.self, c.live, &c.caller);
     tsu_call_end(&c);

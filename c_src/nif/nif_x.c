@@ -84,7 +84,7 @@ TSU_NIF(tsu_nif_lookup_many)
     (void)argc;
     if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_READ)) return tsu_call_refuse(&c);
     s = many_run(&c, &slice, &keys, &acc, &long_key);
-    if (s == TSU_AGAIN || s == TSU_EXISTS) tid = tsu_live_tid(env, c.live);
+    if (s == TSU_AGAIN || s == TSU_EXISTS) tid = tsu_call_tid(&c);
     tsu_call_end(&c);
     tsu_slice_end(env, &slice);
     if (s == TSU_AGAIN) {
@@ -172,7 +172,7 @@ static ERL_NIF_TERM take_end(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]
         }
         s = tsu_take_few(c.self, c.table, e.key, e.len, TSU_OBJECTS_AT_ONCE, &many, tsu_reply_list_add, &r);
         if (many) {
-            tid = tsu_live_tid(env, c.live);
+            tid = tsu_call_tid(&c);
             key = tsu_nif_decode_term(env, &e.key);
         } else if (s == TSU_OK && r.count == 0 && !r.failed) {
             s = TSU_AGAIN;                              /* somebody else has it */

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "nif/atoms.h"
 #include "nif/registry_inner.h"
+#include "nif/view.h"
 
 /* --- names: chains from an array that readers find through one word ------------------------ */
 
@@ -367,10 +368,61 @@ static void live_free(tsu_thread *self, void *memory, size_t bytes)
     tsu_env_free(live, sizeof *live);
 }
 
+tsu_status tsu_registry_view_add(tsu_live *live, tsu_view *view)
+{
+    tsu_status s = TSU_OK;
+
+    tsu_env_mutex_lock(&tsu_registry_mutex);
+    if (live->gone) {
+        s = TSU_GONE;
+    } else {
+        view->live = live;
+        view->live_prev = NULL;
+        view->live_next = live->views;
+        if (live->views != NULL) live->views->live_prev = view;
+        live->views = view;
+    }
+    tsu_env_mutex_unlock(&tsu_registry_mutex);
+    return s;
+}
+
+static void view_unlink_locked(tsu_view *view)
+{
+    if (view->live == NULL) return;
+    if (view->live_prev != NULL) view->live_prev->live_next = view->live_next;
+    else view->live->views = view->live_next;
+    if (view->live_next != NULL) view->live_next->live_prev = view->live_prev;
+    view->live = NULL;
+}
+
+void tsu_registry_view_remove(tsu_view *view)
+{
+    tsu_env_mutex_lock(&tsu_registry_mutex);
+    view_unlink_locked(view);
+    tsu_env_mutex_unlock(&tsu_registry_mutex);
+}
+
+/* The table is gone, and gets no more of them: R1. */
+static void views_release(tsu_live *live)
+{
+    tsu_snapshot *snapshot;
+    tsu_view     *view;
+
+    do {
+        tsu_env_mutex_lock(&tsu_registry_mutex);
+        view = live->views;
+        snapshot = view != NULL ? tsu_view_take(view) : NULL;
+        if (view != NULL) view_unlink_locked(view);
+        tsu_env_mutex_unlock(&tsu_registry_mutex);
+        tsu_snapshot_destroy(snapshot);
+    } while (view != NULL);
+}
+
 #define ENV_BYTES 2048u      /* about what an environment takes */
 
 void tsu_live_finish(tsu_thread *self, tsu_live *live)
 {
+    views_release(live);
     tsu_table_destroy(self, live->table);
     tsu_gift_release(live->heir_data);
     live->heir_data = NULL;

@@ -42,6 +42,7 @@ typedef struct tsu_handle {
 
 typedef struct tsu_process tsu_process;
 typedef struct tsu_live    tsu_live;
+typedef struct tsu_view    tsu_view;       /* view.h */
 
 /* One process's fixation of one table. */
 typedef struct tsu_fixation {
@@ -88,6 +89,7 @@ struct tsu_live {
     tsu_live     *heir_next, *heir_prev;
     tsu_gift     *heir_data;
     tsu_fixation *fixations;
+    tsu_view     *views;               /* whose snapshots go with the table */
     int64_t       fixed_monotonic, fixed_system;      /* native units; nanoseconds */
 };
 
@@ -174,6 +176,10 @@ bool tsu_registry_fixed(ErlNifEnv *env, tsu_thread *self, tsu_live *live);
  * [{Pid, Count}]. Pinned. */
 bool tsu_registry_fixations(ErlNifEnv *env, tsu_thread *self, tsu_live *live, int64_t *monotonic, int64_t *system,
                             ERL_NIF_TERM *list);
+
+/* The view goes when the table does, if that is sooner; GONE: it has. `remove` before the view's memory goes. */
+tsu_status tsu_registry_view_add(tsu_live *live, tsu_view *view);
+void tsu_registry_view_remove(tsu_view *view);
 
 /* --- the resource types' own -------------------------------------------------------------- */
 void tsu_process_down(ErlNifEnv *env, void *object, ErlNifPid *pid, ErlNifMonitor *monitor);

@@ -56,7 +56,7 @@ static tsu_word *cells_at(tsu_root *root, const tsu_key *key)
 static uint64_t cells_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
 {
     (void)self;
-    return tsu_cell_resolve(tsu_load_acquire(cells_at(root, key)));
+    return tsu_cell_resolve(self, tsu_load_acquire(cells_at(root, key)));
 }
 
 static tsu_status TSU_TEST_UNUSED cells_edit(tsu_thread *self, tsu_root *root, const tsu_key *key, tsu_edit *edit)

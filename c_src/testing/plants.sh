@@ -12,17 +12,20 @@
 # 12 a move that stopped half way leaves its versions in both places
 # 13 an absent key is noted under an entry once, and not again when the entry is tried again
 # 14 a traversal goes on in a bucket as if it had not changed
+# 15 a snapshot is taken while writers are under way that have not seen it announced
+# 16 a key is removed without a tombstone though a snapshot needs it
+# 17 a version goes though a snapshot needs it
 set -eu
 cd "$(dirname "$0")/.."
 out=${1:-../build/plants}
 [ $# -gt 0 ] && shift
-faults=${*:-1 2 3 4 5 6 7 8 9 10 11 12 13 14}
+faults=${*:-1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17}
 sources="$(find engine -name '*.c' ! -name '*_test.c') testing/model.c"
 mkdir -p "$out"
 missed=
 for n in $faults; do
     found=
-    for test in engine/txn/commit_race_test.c engine/frozen_test.c testing/stress_engine.c engine/mem/hashtab_test.c; do
+    for test in engine/txn/commit_race_test.c engine/frozen_test.c testing/stress_engine.c engine/mem/hashtab_test.c engine/view_test.c testing/stress_snapshot.c; do
         bin=$out/plant_$n
         ${CC:-gcc} -std=gnu11 -g -O1 -DTSU_DEBUG -DTSU_RACE_DELAYS=1 -DTSU_PLANT="$n" -fsanitize=address \
             -Iengine -I. -o "$bin" $test $sources -pthread

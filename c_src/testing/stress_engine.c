@@ -10,10 +10,7 @@
  */
 #include <pthread.h>
 
-#include "engine.h"
-#include "mem/hashtab.h"
-#include "mem/slab.h"
-#include "table.h"
+#include "testing/exact.h"
 #include "testing/harness.h"
 #include "testing/ops.h"
 
@@ -76,32 +73,11 @@ static tsu_table *make(tsu_thread *self)
     return t;
 }
 
-static bool sum_visit(void *ctx, uint64_t word)
-{
-    uint64_t *sum = ctx;
-
-    sum[0] += tsu_version_count(word);
-    sum[1] += tsu_version_bytes(word);
-    return true;
-}
-
 static void expect_exact(tsu_thread *self, tsu_table *t, const char *where)
 {
-    struct tsu_contents *c = tsu_table_contents(t);
-    uint64_t             sum[2] = {0, 0};
-    const char          *fault;
-    bool                 done;
+    const char *fault = exact_fault(self, t, false);
 
-    tsu_pin(self);
-    c->kind->walk(self, c->root, NULL, TSU_FORWARD, SIZE_MAX, sum_visit, sum, &done);
-    if (tsu_table_count(t) != sum[0])
-        FAIL("%s, type %d: count %llu, but %llu objects", where, type, (unsigned long long)tsu_table_count(t), (unsigned long long)sum[0]);
-    if (tsu_table_bytes(t) != sum[1] + c->kind->bytes(c->root) + sizeof *c + sizeof *t)
-        FAIL("%s, type %d: bytes %llu, but %llu", where, type, (unsigned long long)tsu_table_bytes(t),
-             (unsigned long long)(sum[1] + c->kind->bytes(c->root) + sizeof *c + sizeof *t));
-    fault = c->kind->verify(self, c->root);
     if (fault != NULL) FAIL("%s, type %d: %s", where, type, fault);
-    tsu_unpin(self);
 }
 
 /* --- histories ------------------------------------------------------------------------------- */
@@ -492,7 +468,6 @@ int main(int argc, char **argv)
     const char      *text = getenv("TSU_SEED");
     uint64_t         seed = text != NULL && *text != 0 ? strtoull(text, NULL, 0) : tsu_test_entropy(), rng = seed;
     long             rounds = argc > 2 ? atol(argv[2]) : 1, i;
-    tsu_engine_stats stats;
     tsu_thread      *self;
     int              t;
 
@@ -500,9 +475,8 @@ int main(int argc, char **argv)
     printf("TSU_SEED=%llu\n", (unsigned long long)seed);
     fflush(stdout);
     memos = malloc(MEMO_COUNT * sizeof *memos);
-    if (memos == NULL || tsu_engine_open() != TSU_OK) return 1;
-    tsu_hash_seed = seed;
-    self = tsu_thread_self();
+    if (memos == NULL) return 1;
+    self = exact_setup(seed);
     for (i = 0; i < rounds && failures == 0; i++)
         for (t = TSU_SET; t <= TSU_DUPLICATE_BAG; t++) {
             if (argc > 3 && atoi(argv[3]) != t) continue;
@@ -512,17 +486,8 @@ int main(int argc, char **argv)
             ring(self, &rng);
             mixture(self, &rng);
         }
-    for (t = 0; t < 1000; t++) {
-        tsu_engine_sync(self);
-        tsu_engine_stats_get(&stats);
-        if (stats.bytes_waiting == 0 && stats.roots_waiting == 0) break;
-        usleep(5000);
-    }
-#ifdef TSU_DEBUG
-    if (tsu_load_relaxed(&tsu_slab_live) != 0)
-        FAIL("%llu bytes are left when all is deleted", (unsigned long long)tsu_load_relaxed(&tsu_slab_live));
-#endif
-    tsu_engine_close();
+    if (exact_left(self, 0) != 0)
+        FAIL("%llu bytes are left when all is deleted", (unsigned long long)exact_left(self, 0));
     free(memos);
     printf("%ld rounds, %ld failures\n", rounds, failures);
     printf("%d passed, %d failed\n", failures == 0, failures != 0);

@@ -31,6 +31,14 @@ void tsu_record_destroy(tsu_thread *self, tsu_record *record)
     tsu_slab_free(self, record, record_size(record));
 }
 
+tsu_record *tsu_record_copy(tsu_thread *self, const tsu_record *r)
+{
+    tsu_record *copy = tsu_record_create(self, r->object, tsu_object_len(r->object));
+
+    if (copy != NULL && tsu_record_handles(copy)) tsu_object_retain(copy->object, tsu_codec.retain);
+    return copy;
+}
+
 size_t tsu_record_weight(const tsu_record *record) { return tsu_slab_round(record_size(record)); }
 
 tsu_group *tsu_group_create(tsu_thread *self, tsu_record *newest, uint64_t count, uint64_t records_bytes)
@@ -77,6 +85,8 @@ void tsu_version_destroy(tsu_thread *self, uint64_t word)
     tsu_group  *g = (tsu_group *)tsu_cell_version(word);
     tsu_record *older;
 
+    if (tsu_cell_holds_version(word) && (tsu_load_acquire(&g->version.header) & TSU_HEADER_TAG) == TSU_HEADER_NODE)
+        tsu_version_destroy_below(self, word);
     if ((word & TSU_CELL_KIND) == TSU_CELL_RECORD) {
         older = tsu_record_older((tsu_record *)g);
         tsu_record_destroy(self, (tsu_record *)g);       /* itself whatever its header says: nobody will settle it */

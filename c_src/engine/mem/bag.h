@@ -4,7 +4,7 @@
  * list built by consing has the order of insertion. Up to TSU_CHAIN_OBJECTS_MAX of them need no group: the newest
  * record is the version, its header says CHAINED and how many there are, and a new object is put on top of it with nothing
  * to retire. A record that was the top of a chain is never made it again: cells have no ABA. What is under a top has the time
- * it came with, the top itself has none: like the removal of a key it is right while there are no snapshots.
+ * it came with, the top itself has none: while snapshots are held a new object makes a group.
  * Versions share the older parts of their chains.
  *
  * Ownership   a version in a table owns its records' handles.
@@ -27,6 +27,8 @@ static inline size_t tsu_record_bytes(size_t object_len) { return sizeof(tsu_rec
 
 /* A record with a copy of the object; handles are not touched. NULL: no memory. */
 tsu_record *tsu_record_create(tsu_thread *self, const uint8_t *object, size_t len);
+/* The same object, with references of its own to what it holds. */
+tsu_record *tsu_record_copy(tsu_thread *self, const tsu_record *record);
 /* Frees one that was never published, or whose grace is over, and lets go of its handles. */
 void tsu_record_destroy(tsu_thread *self, tsu_record *record);
 /* Frees one whose handles have gone elsewhere. */
@@ -71,8 +73,9 @@ static inline tsu_record *tsu_version_newest(uint64_t word)
 tsu_group *tsu_group_create(tsu_thread *self, tsu_record *newest, uint64_t count, uint64_t records_bytes);
 void tsu_group_destroy(tsu_thread *self, tsu_group *group);        /* the node alone */
 
-/* Frees a version with all its records at once: nobody can see it any more. */
+/* Frees a version with all its records at once, and what is under it: nobody can see it any more. */
 void tsu_version_destroy(tsu_thread *self, uint64_t word);
+void tsu_version_destroy_below(tsu_thread *self, uint64_t word);       /* snapshot.c */
 
 /* Retires: the node or one record alone; or all of it. Versions of commits not yet settled stay for the settler. Returns the
  * bytes that the table gets back. */

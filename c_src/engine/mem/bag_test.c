@@ -179,8 +179,8 @@ TEST(a_chain_is_a_version_by_its_newest_record)
         int64_t     want = (int64_t)counts[i];
 
         EXPECT_EQ(tsu_version_count(word), counts[i]);
-        EXPECT_EQ(tsu_cell_resolve(word), word);
-        EXPECT_EQ(tsu_cell_resolve(word | TSU_CELL_FROZEN | TSU_CELL_AUX), word);
+        EXPECT_EQ(tsu_cell_resolve(self, word), word);
+        EXPECT_EQ(tsu_cell_resolve(self, word | TSU_CELL_FROZEN | TSU_CELL_AUX), word);
         for (; r != NULL; r = tsu_record_older(r), want--) {
             EXPECT_EQ(object_value(r->object), want);
             bytes += tsu_record_weight(r);

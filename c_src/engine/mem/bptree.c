@@ -118,7 +118,7 @@ static uint64_t tree_peek(tsu_thread *self, tsu_root *root, const tsu_key *key)
 
 static uint64_t tree_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
 {
-    return tsu_cell_resolve(tree_peek(self, root, key));
+    return tsu_cell_resolve(self, tree_peek(self, root, key));
 }
 
 void tsu_tree_entry_drop(tsu_kit *kit, const tsu_tree_place *at, const tsu_key *key, tsu_word *cell)
@@ -276,7 +276,7 @@ static bool tree_trail(tsu_thread *self, tsu_root *root, tsu_direction direction
     word = tsu_load_acquire(&c->cells[index[last]]);
     if (!tsu_cell_holds_version(word)) return false;
     trail->key = tsu_object_key_begin(tsu_version_object(word), root->keypos);
-    word = tsu_cell_resolve(tsu_load_acquire(&c->cells[index[next]]));
+    word = tsu_cell_resolve(self, tsu_load_acquire(&c->cells[index[next]]));
     if (word == 0) return false;
     trail->word = word;
     trail->index = &self->scratch_word[HINT_INDEX];
@@ -317,7 +317,7 @@ landed:
         const uint8_t     *index = tsu_leaf_index(c);
 
         for (; i >= 0 && i < c->count; i += step) {
-            uint64_t word = tsu_cell_resolve(tsu_load_acquire(&c->cells[index[i]]));
+            uint64_t word = tsu_cell_resolve(self, tsu_load_acquire(&c->cells[index[i]]));
 
             walk_fetch(c, index, (unsigned)i, (unsigned)step);
             steps++;

@@ -43,6 +43,7 @@ typedef struct tsu_thread {
     tsu_word          waiting_bytes;    /* in limbo; written by whoever holds the slot */
     struct tsu_limbo *limbo_first, *limbo_last, *limbo_spare, *limbo_reserve;
     struct tsu_heap  *heap;
+    const struct tsu_snapshot *view;    /* what it reads is of that time; NULL: of now. snapshot.h */
     void             *scratch;          /* hints of the structures: bptree.c */
     uint64_t          scratch_word[6];
     uint64_t          scratch_run[32];  /* hashorder.c's */

@@ -78,21 +78,21 @@ static inline uint64_t slot_hash(const struct bucket *b, uint64_t word)
 }
 
 /* `word`, whose `hash` ties, is after the place; the other thing to know is whether it is there. */
-static bool is_after(const tsu_root *root, const struct place *from, uint64_t word, bool *present)
+static bool is_after(tsu_thread *self, const tsu_root *root, const struct place *from, uint64_t word, bool *present)
 {
     if (from->key == NULL) return tie_compare(root, from, word) < 0;
     if (!hash_key_is(word, root->keypos, from->key)) return tie_compare(root, from, word) < 0;
-    if (present != NULL) *present = (tsu_cell_resolve(word) & TSU_CELL_KIND) != TSU_CELL_EMPTY;
+    if (present != NULL) *present = (tsu_cell_resolve(self, word) & TSU_CELL_KIND) != TSU_CELL_EMPTY;
     return false;
 }
 
 /* Keeps `word` if it is after `from` and before the best so far. */
-static inline void consider(const tsu_root *root, const struct place *from, struct place *best, uint64_t word,
+static inline void consider(tsu_thread *self, const tsu_root *root, const struct place *from, struct place *best, uint64_t word,
                             uint64_t hash, bool *present)
 {
     bool take = hash > from->hash && hash < best->hash;
 
-    if (TSU_UNLIKELY(hash == from->hash && is_after(root, from, word, present)))
+    if (TSU_UNLIKELY(hash == from->hash && is_after(self, root, from, word, present)))
         take = hash < best->hash || (hash == best->hash && tie_compare(root, best, word) > 0);
     else if (TSU_UNLIKELY(hash == best->hash))
         take = hash > from->hash && tie_compare(root, best, word) > 0;
@@ -101,7 +101,8 @@ static inline void consider(const tsu_root *root, const struct place *from, stru
 }
 
 /* The first version in the bucket after `from`, committed or not; word 0: there is none. */
-static struct place bucket_next(const tsu_root *root, const struct bucket *b, const struct place *from, bool *present)
+static struct place bucket_next(tsu_thread *self, const tsu_root *root, const struct bucket *b, const struct place *from,
+                                bool *present)
 {
     struct place      best = {UINT64_MAX, 0, NULL, 0};
     struct hash_slots s = hash_slots_begin(b->line);
@@ -112,7 +113,7 @@ static struct place bucket_next(const tsu_root *root, const struct bucket *b, co
         uint64_t       word = hash_inserting_word(b->ctl);
         const uint8_t *k = tsu_version_key(word, root->keypos, &len);
 
-        consider(root, from, &best, word, known_bits(b, tsu_hashtab_mark(k, len)), present);
+        consider(self, root, from, &best, word, known_bits(b, tsu_hashtab_mark(k, len)), present);
     }
     while (more) {
         uint64_t w = tsu_load_acquire(s.slot);
@@ -120,7 +121,7 @@ static struct place bucket_next(const tsu_root *root, const struct bucket *b, co
         if (hash_slots_enter(&s, w)) continue;
         more = hash_slots_next(&s);
         if (tsu_cell_holds_version(w))
-            consider(root, from, &best, w & (TSU_CELL_POINTER | TSU_CELL_KIND), slot_hash(b, w), present);
+            consider(self, root, from, &best, w & (TSU_CELL_POINTER | TSU_CELL_KIND), slot_hash(b, w), present);
     }
     return best;
 }
@@ -193,7 +194,8 @@ static inline uint32_t run_rank(const struct unordered *u, uint32_t i, uint32_t 
 }
 
 /* What in the bucket is after `from`. False: this bucket is not for a run. */
-static bool run_begin(struct run *r, const tsu_root *root, const struct bucket *b, const struct place *from, bool *present)
+static bool run_begin(tsu_thread *self, struct run *r, const tsu_root *root, const struct bucket *b, const struct place *from,
+                      bool *present)
 {
     struct hash_slots s = hash_slots_begin(b->line);
     struct unordered  u;
@@ -212,7 +214,7 @@ static bool run_begin(struct run *r, const tsu_root *root, const struct bucket *
         more = hash_slots_next(&s);
         h = slot_hash(b, w);
         after = tsu_cell_holds_version(w) & (h >= from->hash);
-        if (TSU_UNLIKELY(h == from->hash) && after) after = is_after(root, from, w, present);
+        if (TSU_UNLIKELY(h == from->hash) && after) after = is_after(self, root, from, w, present);
         if (TSU_UNLIKELY(after && count == RUN_SLOTS)) return false;
         __builtin_prefetch(after ? (const void *)tsu_cell_version(w) : (const void *)b->line);
         u.word[count] = w;
@@ -248,7 +250,7 @@ static bool run_begin(struct run *r, const tsu_root *root, const struct bucket *
 
 /* *raw is the next cell word that leads to a committed version, *word the version's; 0: there is none. False: the bucket has
  * changed, and neither counts. */
-static inline bool run_next(struct run *r, uint64_t *raw, uint64_t *word)
+static inline bool run_next(tsu_thread *self, struct run *r, uint64_t *raw, uint64_t *word)
 {
     *word = 0;
     while (r->index < r->count && *word == 0) {
@@ -262,7 +264,7 @@ static inline bool run_next(struct run *r, uint64_t *raw, uint64_t *word)
         }
         r->index++;
         *raw = w;
-        *word = tsu_cell_resolve(w);
+        *word = tsu_cell_resolve(self, w);
     }
     /* what has come into a slot since came after a change of ctl, which now shows */
     return PLANTED(14) || tsu_load_acquire(&r->line->ctl) == r->ctl;      /* H5 */
@@ -276,26 +278,25 @@ void tsu_hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_di
     struct place  at = bucket_enter(root, from != NULL ? from->mark : 0, &b);
     bool          run;
 
-    (void)self;
     (void)direction;                 /* a hash table has one order: ets says so too */
     at.key = from;
     *done = false;
-    run = run_begin(&r, root, &b, &at, NULL);
+    run = run_begin(self, &r, root, &b, &at, NULL);
     for (; budget > 0; budget--) {
         uint64_t raw = 0, word;
 
         if (run) {
-            if (!run_next(&r, &raw, &word)) {
+            if (!run_next(self, &r, &raw, &word)) {
                 bucket_again(root, &at, &b);
                 run = false;         /* the rest of this bucket one by one, for there may be many changes */
                 continue;
             }
             if (word != 0) at = (struct place){.hash = slot_hash(&b, raw), .word = raw & (TSU_CELL_POINTER | TSU_CELL_KIND)};
         } else {
-            struct place next = bucket_next(root, &b, &at, NULL);
+            struct place next = bucket_next(self, root, &b, &at, NULL);
 
             raw = next.word;
-            word = tsu_cell_resolve(raw);
+            word = tsu_cell_resolve(self, raw);
             if (raw != 0) at = next;
         }
         if (word != 0) {
@@ -306,7 +307,7 @@ void tsu_hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_di
                 return;
             }
             at = bucket_enter(root, b.high + 1, &b);
-            run = run_begin(&r, root, &b, &at, NULL);
+            run = run_begin(self, &r, root, &b, &at, NULL);
         }
     }
 }
@@ -323,14 +324,14 @@ struct trail {
 _Static_assert(sizeof(struct trail) <= sizeof(((tsu_thread *)NULL)->scratch_run), "one fits");
 
 /* Goes on along the trail. False: it is lost. */
-static bool trail_next(struct trail *t, const tsu_root *root, uint64_t *word)
+static bool trail_next(tsu_thread *self, struct trail *t, const tsu_root *root, uint64_t *word)
 {
     struct bucket b;
     struct place  at;
     uint64_t      raw;
 
     for (;;) {
-        if (!run_next(&t->run, &raw, word)) return false;
+        if (!run_next(self, &t->run, &raw, word)) return false;
         if (*word != 0) {
             t->cell = t->run.slot[t->run.index - 1];
             return true;
@@ -338,19 +339,19 @@ static bool trail_next(struct trail *t, const tsu_root *root, uint64_t *word)
         if (t->run.high == UINT64_MAX) return true;
         t->cell = NULL;                  /* run.line's ctl will not vouch for it any more */
         at = bucket_enter(root, t->run.high + 1, &b);
-        if (!run_begin(&t->run, root, &b, &at, NULL)) return false;
+        if (!run_begin(self, &t->run, root, &b, &at, NULL)) return false;
     }
 }
 
 /* The last answer's cell still has the key, committed. A bucket that has moved may have been left with versions that are
  * freed by now: ctl comes first. Seen unchanged while pinned, it vouches for all that the slots hold until we unpin. */
-static inline bool trail_has(const struct trail *t, const tsu_root *root, const tsu_key *key)
+static inline bool trail_has(tsu_thread *self, const struct trail *t, const tsu_root *root, const tsu_key *key)
 {
     uint64_t w;
 
     if (t->cell == NULL || tsu_load_acquire(&t->run.line->ctl) != t->run.ctl) return false;
     w = tsu_load_acquire(t->cell);
-    return tsu_cell_holds_version(w) && hash_key_is(w, root->keypos, key) && tsu_cell_resolve(w) != 0;
+    return tsu_cell_holds_version(w) && hash_key_is(w, root->keypos, key) && tsu_cell_resolve(self, w) != 0;
 }
 
 uint64_t tsu_hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present)
@@ -362,9 +363,9 @@ uint64_t tsu_hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bo
     struct place  at;
     tsu_key       key = {0};
 
-    if (TSU_LIKELY(known && trail_has(t, root, from))) {
+    if (TSU_LIKELY(known && trail_has(self, t, root, from))) {
         *present = true;
-        if (TSU_LIKELY(trail_next(t, root, &word))) return word;
+        if (TSU_LIKELY(trail_next(self, t, root, &word))) return word;
     }
     if (from != NULL) key = (tsu_key){from->bytes, from->len, tsu_hashtab_mark(from->bytes, from->len), false};
     at = bucket_enter(root, key.mark, &b);
@@ -372,17 +373,17 @@ uint64_t tsu_hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bo
     *present = false;
     t->era = era;
     t->cell = NULL;
-    if (known && t->hash == at.hash && run_begin(&t->run, root, &b, &at, present) && trail_next(t, root, &word)) return word;
+    if (known && t->hash == at.hash && run_begin(self, &t->run, root, &b, &at, present) && trail_next(self, t, root, &word)) return word;
     t->cell = NULL;
     for (;;) {
-        struct place next = bucket_next(root, &b, &at, at.key != NULL ? present : NULL);
+        struct place next = bucket_next(self, root, &b, &at, at.key != NULL ? present : NULL);
 
         if (next.word == 0) {
             if (b.high == UINT64_MAX) return 0;
             at = bucket_enter(root, b.high + 1, &b);
             continue;
         }
-        word = tsu_cell_resolve(next.word);
+        word = tsu_cell_resolve(self, next.word);
         t->hash = next.hash;
         if (word != 0) return word;
         at = next;
@@ -397,12 +398,11 @@ void tsu_hash_slot(tsu_thread *self, tsu_root *root, uint64_t index, tsu_visit_f
     struct bucket b;
     struct place  at;
 
-    (void)self;
     *past = index < UINT64_C(1) << level ? 0 : index == UINT64_C(1) << level ? 1 : 2;
     if (*past != 0) return;
     at = bucket_enter(root, hash, &b);
     for (;;) {
-        struct place   next = bucket_next(root, &b, &at, NULL);
+        struct place   next = bucket_next(self, root, &b, &at, NULL);
         size_t         len;
         const uint8_t *k;
         uint64_t       word;
@@ -415,7 +415,7 @@ void tsu_hash_slot(tsu_thread *self, tsu_root *root, uint64_t index, tsu_visit_f
         at = next;
         k = tsu_version_key(next.word, root->keypos, &len);
         if (tsu_hashtab_mark(k, len) > end) return;
-        word = tsu_cell_resolve(next.word);
+        word = tsu_cell_resolve(self, next.word);
         if ((word & TSU_CELL_KIND) != TSU_CELL_EMPTY && !visit(ctx, word)) return;
     }
 }

@@ -139,7 +139,6 @@ static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
 {
     struct hash_dir *dir = hash_root_dir(root);
 
-    (void)self;
     for (;; dir = hash_dir_next(dir)) {
         struct hash_line *line = hash_dir_line(dir, key->mark);
         const tsu_word   *slot, *last;
@@ -150,7 +149,7 @@ static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
         ctl = tsu_load_acquire(&line->ctl);
         if ((ctl & CTL_STATE) == CTL_FORWARD) continue;
         if (TSU_UNLIKELY((ctl & CTL_STATE) == CTL_INSERTING) && hash_key_is(hash_inserting_word(ctl), root->keypos, key))
-            return tsu_cell_resolve(hash_inserting_word(ctl));
+            return tsu_cell_resolve(self, hash_inserting_word(ctl));
         tag = hash_tag(key->mark, dir->level);
         slot = line->slot;
         last = slot + HASH_HEAD_SLOTS - 1;
@@ -161,7 +160,7 @@ static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
             for (; matches != 0; matches &= matches - 1) {
                 uint64_t found = tsu_load_acquire(slot + __builtin_ctz(matches));
 
-                if (tsu_cell_holds_version(found) && hash_key_is(found, root->keypos, key)) return tsu_cell_resolve(found);
+                if (tsu_cell_holds_version(found) && hash_key_is(found, root->keypos, key)) return tsu_cell_resolve(self, found);
             }
             w = tsu_load_acquire(last);
             if (TSU_LIKELY((w & TSU_CELL_KIND) != TSU_CELL_OTHER)) return 0;
@@ -316,8 +315,8 @@ static tsu_status hash_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
         if (t.cell != NULL) {
             switch (tsu_cell_edit(self, t.cell, t.seen, t.tag, 0, edit)) {
             case TSU_CELL_DONE:
-                /* under a commit that is in progress: its key stays */
-                if (edit->verdict == TSU_EDIT_REMOVE && edit->old == tsu_cell_bare(t.seen))
+                /* under a commit that is in progress its key stays, and so does a tombstone's */
+                if (edit->verdict == TSU_EDIT_REMOVE && !edit->kept && edit->old == tsu_cell_bare(t.seen))
                     tsu_hash_key_removed(self, root, key->mark);
                 return TSU_OK;
             case TSU_CELL_BLOCKED: return TSU_AGAIN;

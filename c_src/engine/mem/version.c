@@ -1,18 +1,19 @@
 /* version.c: see ARCHITECTURE.md, "Cells and versions", for the protocol. */
-#include "mem/version.h"
+#include "mem/snapshot.h"
 
 /* Time 0 is before everything; the first snapshot is 1. */
 tsu_word tsu_clock = {1};
 
-/* How a commit stands; one that is committed has its time when this returns, as nobody may see it without: a snapshot
+/* The state of a commit; one that is committed has its time when this returns, as nobody may see it without: a snapshot
  * taken after that must be later. */
-static uint64_t commit_tag(tsu_commit *c)
+static uint64_t commit_state(tsu_commit *c)
 {
     uint64_t state = tsu_load_acquire(&c->state);
 
-    if (TSU_UNLIKELY(state == TSU_COMMIT_COMMITTED)) return tsu_commit_time(c) & TSU_COMMIT_TAG;
-    return state & TSU_COMMIT_TAG;
+    return TSU_UNLIKELY(state == TSU_COMMIT_COMMITTED) ? tsu_commit_time(c) : state;
 }
+
+static uint64_t commit_tag(tsu_commit *c) { return commit_state(c) & TSU_COMMIT_TAG; }
 
 uint64_t tsu_commit_time(tsu_commit *c)
 {
@@ -29,30 +30,46 @@ void tsu_version_decide_slow(tsu_version *v, uint64_t header)
     (void)tsu_cas(&v->header, &header, now << TSU_HEADER_TS_SHIFT | TSU_HEADER_TS);
 }
 
-/* What readers see in place of a version whose commit is not (or never will be) committed. */
-static uint64_t below(uint64_t word, const tsu_entry *e)
+uint64_t tsu_entry_below(uint64_t word, const tsu_entry *e)
 {
     if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) return ((const tsu_group *)tsu_cell_version(word))->base;
     return tsu_load_acquire(&e->under);
 }
 
-uint64_t tsu_cell_resolve_slow(uint64_t word)
+uint64_t tsu_cell_resolve_slow(tsu_thread *self, uint64_t word)
 {
+    const struct tsu_snapshot *view = self->view;
+    uint64_t                   at = view == NULL ? UINT64_MAX : tsu_load_relaxed(&view->time);
+
+    if (view == &tsu_snapshot_raw) return tsu_cell_bare(word);
     while (tsu_cell_holds_version(word)) {
         tsu_version *v = tsu_cell_version(word);
         uint64_t     h = tsu_load_acquire(&v->header);
+        tsu_node    *node;
 
-        if ((h & TSU_HEADER_TAG) == TSU_HEADER_ENTRY) {
+        switch (h & TSU_HEADER_TAG) {
+        case TSU_HEADER_ENTRY: {
             tsu_entry *e = tsu_header_entry(h);
+            uint64_t   state = commit_state(e->commit);
 
-            if (commit_tag(e->commit) != TSU_COMMIT_COMMITTED && !PLANTED(9)) {
-                word = below(word, e);
+            if (((state & TSU_COMMIT_TAG) != TSU_COMMIT_COMMITTED || state >> TSU_COMMIT_TS_SHIFT > at) && !PLANTED(9)) {
+                word = tsu_entry_below(word, e);
                 continue;
             }
-        } else if ((h & TSU_HEADER_TAG) == TSU_HEADER_UNDECIDED) {
-            tsu_version_decide_slow(v, h);
+            break;
         }
-        return tsu_cell_bare(word);
+        case TSU_HEADER_NODE:
+        case TSU_HEADER_PASSED:
+            node = tsu_header_node(h);
+            if (tsu_version_time(v) > at) {
+                word = tsu_load_acquire(&node->older);
+                continue;
+            }
+            break;
+        default:
+            if (tsu_version_time(v) > at) return 0;
+        }
+        return tsu_cell_tombstone(word) ? 0 : tsu_cell_bare(word);
     }
     return 0;
 }
@@ -106,8 +123,10 @@ static enum descent descend(tsu_thread *self, tsu_word *cell, uint64_t seen, uin
             tsu_version *v = tsu_cell_version(p->word);
             uint64_t     h = tsu_load_acquire(&v->header);
 
-            if ((h & TSU_HEADER_TAG) == TSU_HEADER_UNDECIDED) tsu_version_decide_slow(v, h);
-            if ((h & TSU_HEADER_TAG) != TSU_HEADER_ENTRY) return AT_VERSION;
+            if ((h & TSU_HEADER_TAG) != TSU_HEADER_ENTRY) {
+                if (!tsu_header_settled(h)) tsu_version_decide_any(v);
+                return AT_VERSION;
+            }
 
             tsu_entry *e = tsu_header_entry(h);
             uint64_t   tag = commit_tag(e->commit);
@@ -128,13 +147,78 @@ static enum descent descend(tsu_thread *self, tsu_word *cell, uint64_t seen, uin
     }
 }
 
+tsu_verdict tsu_edit_sweep(tsu_edit *edit, tsu_thread *self, uint64_t current)
+{
+    (void)edit;
+    (void)self;
+    (void)current;
+    return TSU_EDIT_KEEP;
+}
+
+/* What an edit leaves at a place where `there` was. */
+struct change {
+    uint64_t  there, put;    /* put 0: nothing */
+    tsu_node *node;          /* `there` is kept under `put` by it, or NULL */
+};
+
+static bool keep(tsu_thread *self, tsu_edit *edit, struct change *c)
+{
+    c->node = tsu_history_push(self, c->put, c->there);
+    edit->kept = c->node != NULL;
+    return edit->kept;
+}
+
+/* False: no memory. */
+static bool change_put(tsu_thread *self, tsu_edit *edit, struct change *c)
+{
+    c->put = edit->put;
+    if (edit->entry == NULL && !edit->chained && tsu_edit_keeps(edit) && tsu_history_needs(edit->history, c->there))
+        return keep(self, edit, c);
+    tsu_edit_header(edit, c->there);
+    /* what a commit brings has that under it, and decide has seen to it, but for a tombstone, which it was not shown */
+    if (edit->entry == NULL || !tsu_cell_tombstone(c->there)) return true;
+    if ((c->put & TSU_CELL_KIND) == TSU_CELL_GROUP) ((tsu_group *)tsu_cell_version(c->put))->base = c->there;
+    else tsu_store_release(&edit->entry->under, c->there);
+    return true;
+}
+
+static bool change_remove(tsu_thread *self, tsu_edit *edit, struct change *c)
+{
+    if (!tsu_edit_keeps(edit) || !tsu_history_needs(edit->history, c->there) || PLANTED(16)) return true;
+    c->put = tsu_tombstone_create(self, c->there);
+    if (c->put == 0) return false;
+    if (keep(self, edit, c)) return true;
+    tsu_tombstone_destroy(self, c->put);
+    return false;
+}
+
+static void change_undo(tsu_thread *self, tsu_edit *edit, const struct change *c)
+{
+    if (c->node != NULL) tsu_history_unpush(self, c->put, c->node);
+    if (c->node != NULL && edit->verdict == TSU_EDIT_REMOVE) tsu_tombstone_destroy(self, c->put);
+    if (edit->entry != NULL && tsu_cell_tombstone(c->there)) tsu_store_release(&edit->entry->under, tsu_stamp(self));
+}
+
+static void change_done(tsu_thread *self, tsu_edit *edit, const struct change *c)
+{
+    edit->kept = c->node != NULL && edit->old != 0;
+    if (c->node != NULL) {
+        tsu_history_pushed(self, edit->history, c->put, c->there, c->node);
+        return;
+    }
+    if (c->put != 0) tsu_version_decide(tsu_cell_version(c->put));
+    if (edit->entry == NULL) tsu_history_cut(self, edit->history, c->there);
+}
+
 tsu_cell_outcome tsu_cell_edit_slow(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux, uint64_t gone,
                                tsu_edit *edit)
 {
     for (;;) {
-        struct place p;
-        uint64_t     current = 0, next;
+        struct place  p;
+        struct change c = {0, 0, NULL};
+        uint64_t      next;
 
+        edit->kept = false;
         switch (descend(self, cell, seen, aux, gone, edit, &p)) {
         case AT_MOVED:   return TSU_CELL_MOVED;
         case AT_BLOCKED: return TSU_CELL_BLOCKED;
@@ -144,29 +228,37 @@ tsu_cell_outcome tsu_cell_edit_slow(tsu_thread *self, tsu_word *cell, uint64_t s
                 return tsu_cell_edit_absent(self, edit);
             }
             break;
-        case AT_VERSION: current = tsu_cell_bare(p.word); break;
+        case AT_VERSION: c.there = tsu_cell_bare(p.word); break;
         }
-        edit->old = current;
-        edit->verdict = tsu_edit_decide(edit, self, current);
+        edit->old = tsu_cell_tombstone(c.there) ? 0 : c.there;
+        edit->verdict = tsu_edit_decide(edit, self, edit->old);
         if (edit->verdict == TSU_EDIT_PUT) {
-            if (current == 0 && p.entry->commit->demands_absent && !PLANTED(7)) {
+            if (edit->old == 0 && p.entry != NULL && p.entry->commit->demands_absent && !PLANTED(7)) {
                 /* whoever puts something under it would make insert_new lie */
                 edit->blocked = p.entry->commit;
                 return TSU_CELL_BLOCKED;
             }
-            tsu_edit_header(edit, current);
-            next = edit->put | (p.entry == NULL ? aux : UNDER_WRITTEN);
-        } else if (edit->verdict == TSU_EDIT_REMOVE && current != 0) {
-            next = p.entry == NULL && gone != 0 ? gone : tsu_stamp(self);
+            if (!change_put(self, edit, &c)) break;
+        } else if (edit->verdict == TSU_EDIT_REMOVE && edit->old != 0) {
+            if (!change_remove(self, edit, &c)) break;
+        } else if (edit->decide == tsu_edit_sweep && p.entry == NULL && c.there != 0 && tsu_history_sweep(self, edit->history, c.there)) {
+            edit->verdict = TSU_EDIT_REMOVE;
+            edit->old = c.there;                   /* for the structure, whose cell is emptied */
         } else {
             if (edit->verdict == TSU_EDIT_REMOVE) edit->verdict = TSU_EDIT_KEEP;
             return TSU_CELL_DONE;
         }
+        if (c.put != 0) next = c.put | (p.entry == NULL ? aux : UNDER_WRITTEN);
+        else next = p.entry == NULL && gone != 0 ? gone : tsu_stamp(self);
         if (tsu_cas(p.at, &p.word, next)) {
-            if (edit->verdict == TSU_EDIT_PUT) tsu_version_decide(tsu_cell_version(edit->put));
+            change_done(self, edit, &c);
             return TSU_CELL_DONE;
         }
+        change_undo(self, edit, &c);
     }
+    edit->verdict = TSU_EDIT_FAIL;
+    edit->status = TSU_NOMEM;
+    return TSU_CELL_DONE;
 }
 
 tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t seen, uint64_t aux,
@@ -191,7 +283,7 @@ tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t 
 
         uint64_t h = tsu_load_acquire(&tsu_cell_version(c)->header);
 
-        if ((h & TSU_HEADER_TAG) == TSU_HEADER_UNDECIDED) tsu_version_decide_slow(tsu_cell_version(c), h);
+        if (!tsu_header_settled(h)) tsu_version_decide_any(tsu_cell_version(c));
         if ((h & TSU_HEADER_TAG) == TSU_HEADER_ENTRY) {
             tsu_entry *e = tsu_header_entry(h);
             uint64_t   tag = commit_tag(e->commit);
@@ -205,7 +297,7 @@ tsu_install_outcome tsu_cell_install(tsu_thread *self, tsu_word *cell, uint64_t 
                 return TSU_INSTALL_MOVED;
             }
         }
-        if (entry->commit->demands_absent) {
+        if (entry->commit->demands_absent && !tsu_cell_tombstone(c)) {
             uint64_t pending = TSU_COMMIT_PENDING;
 
             return tsu_cas(&entry->commit->state, &pending, TSU_COMMIT_ABORTED) ? TSU_INSTALL_EXISTS : TSU_INSTALL_STOP;

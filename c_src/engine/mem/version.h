@@ -34,6 +34,7 @@ static inline uint64_t tsu_cell_bare(uint64_t word) { return word & (TSU_CELL_PO
 #define TSU_HEADER_CHAINED   UINT64_C(4)      /* of the newest of a chain that has no group bits 48-63 say how many there are */
 #define TSU_HEADER_COUNT_SHIFT 48
 #define TSU_HEADER_DROPPED   UINT64_C(5)      /* replaced before its commit was settled: see tsu_version_drop */
+#define TSU_HEADER_PASSED    UINT64_C(6)      /* as NODE, of a version that is on its way out: who stands on it finds the way down */
 #define TSU_HEADER_TS_SHIFT  8
 
 typedef struct tsu_version { tsu_word header; } tsu_version;
@@ -49,7 +50,8 @@ typedef struct tsu_record {
 } tsu_record;
 
 /* All objects of one key in a bag: of many, or as a commit leaves them; else the newest record stands for them. Objects are
- * chained newest first through their own headers; the oldest has a header that is not CHAINED. Immutable but for the header. */
+ * chained newest first through their own headers; the oldest has a header that is not CHAINED. Immutable but for the header.
+ * With stamp 0 it is a tombstone: the key is absent, and its one record only names it. */
 typedef struct tsu_group {
     tsu_version version;
     tsu_word    newest;            /* tsu_record *: see tsu_group_newest */
@@ -78,6 +80,28 @@ static inline bool tsu_cell_holds_version(uint64_t word)
     uint64_t kind = word & TSU_CELL_KIND;
     return kind == TSU_CELL_RECORD || kind == TSU_CELL_GROUP;
 }
+static inline bool tsu_cell_tombstone(uint64_t word)
+{
+    return (word & TSU_CELL_KIND) == TSU_CELL_GROUP && ((const tsu_group *)tsu_cell_version(word))->stamp == 0;
+}
+/* Does it hold a version that is one of objects? */
+static inline bool tsu_cell_alive(uint64_t word) { return tsu_cell_holds_version(word) && !tsu_cell_tombstone(word); }
+
+/* --- the past, while snapshots are held: snapshot.h ----------------------------- */
+/* A NODE header leads here. */
+typedef struct tsu_node {
+    tsu_word time;                 /* of the version; 0: nobody has given it one yet */
+    tsu_word older;                /* cell word of the version before; FROZEN: this link does not change any more */
+} tsu_node;
+
+static inline tsu_node *tsu_header_node(uint64_t header) { return (tsu_node *)(uintptr_t)(header & ~TSU_HEADER_TAG); }
+
+/* Of one root. */
+typedef struct tsu_history {
+    tsu_word snapshots;            /* struct tsu_snapshot *, the latest first; 0: nothing has to be kept */
+    tsu_word nodes;                /* how many there are */
+    tsu_word bytes;                /* of nodes, and of what is there for snapshots alone */
+} tsu_history;
 
 /* --- commits ------------------------------------------------------------------ */
 #define TSU_COMMIT_PENDING   UINT64_C(0)
@@ -103,6 +127,9 @@ static inline tsu_entry *tsu_header_entry(uint64_t header)
     return (tsu_entry *)(uintptr_t)(header & ~TSU_HEADER_TAG);
 }
 
+/* What readers see in place of a version whose commit is not, or never will be, committed, or was committed too late for them. */
+uint64_t tsu_entry_below(uint64_t word, const tsu_entry *entry);
+
 /* The state of a committed commit, with its time: given now, if it has none. */
 uint64_t tsu_commit_time(tsu_commit *commit);
 
@@ -117,16 +144,16 @@ static inline void tsu_version_decide(tsu_version *v)
     if (TSU_UNLIKELY((h & TSU_HEADER_TAG) == TSU_HEADER_UNDECIDED)) tsu_version_decide_slow(v, h);
 }
 
-/* The word of the committed version that a cell word leads to now, or an empty word (kind EMPTY). Never waits.
- * The word keeps neither FROZEN nor AUX bits. Words of kind OTHER count as empty. */
-uint64_t tsu_cell_resolve_slow(uint64_t word);
-static inline uint64_t tsu_cell_resolve(uint64_t word)
+/* The word of the committed version that a cell word leads to, or an empty word (kind EMPTY): the one of now, or, if the thread
+ * has a view, of its time. Never waits. The word keeps neither FROZEN nor AUX bits. Words of kind OTHER count as empty. */
+uint64_t tsu_cell_resolve_slow(tsu_thread *self, uint64_t word);
+static inline uint64_t tsu_cell_resolve(tsu_thread *self, uint64_t word)
 {
     if (!tsu_cell_holds_version(word)) return 0;
     uint64_t h = tsu_load_acquire(&tsu_cell_version(word)->header);
-    if (TSU_LIKELY(tsu_header_settled(h)))
+    if (TSU_LIKELY(tsu_header_settled(h) && self->view == NULL))
         return word & (TSU_CELL_POINTER | TSU_CELL_KIND);
-    return tsu_cell_resolve_slow(word);
+    return tsu_cell_resolve_slow(self, word);
 }
 
 /* --- changing a cell ------------------------------------------------------------ */
@@ -146,16 +173,27 @@ struct tsu_edit {
     uint64_t    put;
     bool        chained;      /* set by decide: `put` is the top of a chain, published as it is: bag.h */
     bool        exact;        /* must see what a pending commit will leave (bags): may not write under it */
+    bool        kept;         /* in: false. Out: `old` stays for snapshots, and is not the caller's to retire */
     tsu_entry  *entry;        /* not NULL: the new version belongs to this entry's commit instead of UNDECIDED */
+    tsu_history *history;     /* the root's; NULL: it has no snapshots */
     tsu_status  status;
     tsu_verdict verdict;      /* out: what was done in the end */
-    uint64_t    old;          /* out: the word that was there (kind EMPTY: none) */
+    uint64_t    old;          /* out: the word that was there (kind EMPTY: none, or a tombstone, which has been seen to) */
     struct tsu_commit *blocked;   /* out, with outcome BLOCKED */
 };
 
 static inline tsu_verdict tsu_edit_decide(tsu_edit *edit, tsu_thread *self, uint64_t current)
 {
     return edit->decide != NULL ? edit->decide(edit, self, current) : TSU_EDIT_PUT;
+}
+
+/* For an edit that only lets go of what is kept and no snapshot needs: `decide`, which says KEEP. */
+tsu_verdict tsu_edit_sweep(tsu_edit *edit, tsu_thread *self, uint64_t current);
+
+/* Has what it replaces to be kept, if snapshots need it? Then its new version is none that has no time (`chained`). */
+static inline bool tsu_edit_keeps(const tsu_edit *edit)
+{
+    return edit->history != NULL && tsu_load_acquire(&edit->history->snapshots) != 0;
 }
 
 /* The header that the version which `edit` puts in place of `old` is published with. */
@@ -188,7 +226,7 @@ static inline tsu_cell_outcome tsu_cell_edit(tsu_thread *self, tsu_word *cell, u
 
     /* Nearly always: a version that no commit in progress is about. */
     if (TSU_UNLIKELY((word & TSU_CELL_FROZEN) || !tsu_cell_holds_version(word)
-                     || (seen != 0 && current != tsu_cell_bare(seen) && !PLANTED(4))
+                     || (seen != 0 && current != tsu_cell_bare(seen) && !PLANTED(4)) || tsu_edit_keeps(edit)
                      || !tsu_header_settled(tsu_load_acquire(&tsu_cell_version(word)->header))))
         return tsu_cell_edit_slow(self, cell, seen, aux, gone, edit);
     edit->old = current;

@@ -19,7 +19,7 @@ TEST(a_writer_writes_under_a_pending_version)
     EXPECT_EQ(held(), o.word | CELL_AUX);
     EXPECT_EQ(bare(under(&o)), w);
     EXPECT(has_time(w, clock_now()));
-    EXPECT_EQ(tsu_cell_resolve(held()), w);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), w);
     EXPECT_EQ(edit(&keep, 0), TSU_CELL_DONE);
     EXPECT_EQ(keep.edit.old, w);
     EXPECT_EQ(edit(&remove, TSU_CELL_OTHER), TSU_CELL_DONE);          /* which is for the cell alone */
@@ -196,7 +196,7 @@ TEST(an_entry_is_installed_over_the_version_that_it_remembers)
     EXPECT_EQ(held(), o.word | CELL_AUX);
     EXPECT_EQ(bare(under(&o)), old);
     EXPECT(has_time(old, ts));
-    EXPECT_EQ(tsu_cell_resolve(held()), old);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), old);
     EXPECT_EQ(install(&o, &other), TSU_INSTALL_DONE);           /* a second time by whoever comes late */
     EXPECT_EQ(bare(under(&o)), old);
     end();
@@ -214,7 +214,7 @@ TEST(what_is_put_under_an_entry_never_looks_as_it_did_before)
     for (int i = 0; i < 4; i++) {            /* some helpers come to nothing; once the key is absent */
         hold(i == 2 ? tsu_stamp(self) : old | CELL_AUX);
         EXPECT_EQ(install(&o, &other), i == 2 ? TSU_INSTALL_VACANT : TSU_INSTALL_DONE);
-        EXPECT_EQ(tsu_cell_resolve(under(&o)), i == 2 ? 0 : old);
+        EXPECT_EQ(tsu_cell_resolve(self, under(&o)), i == 2 ? 0 : old);
         seen[i] = under(&o);
         for (int k = 0; k < i; k++) EXPECT(seen[k] != seen[i]);
     }
@@ -504,7 +504,7 @@ TEST(a_late_helper_does_not_bring_back_what_was_removed)
         more = points_end();
         if (!more) break;
         EXPECT_EQ(held(), a.word | CELL_AUX);
-        EXPECT_EQ(tsu_cell_resolve(held()), 0);
+        EXPECT_EQ(tsu_cell_resolve(self, held()), 0);
     }
     end();
 }

@@ -5,10 +5,10 @@
 TEST(words_that_hold_no_version_lead_to_nothing)
 {
     begin();
-    EXPECT_EQ(tsu_cell_resolve(0), 0);
-    EXPECT_EQ(tsu_cell_resolve(tsu_stamp(self)), 0);
-    EXPECT_EQ(tsu_cell_resolve(tsu_stamp(self) | TSU_CELL_FROZEN), 0);
-    EXPECT_EQ(tsu_cell_resolve(TSU_CELL_OTHER | CELL_AUX | 64), 0);
+    EXPECT_EQ(tsu_cell_resolve(self, 0), 0);
+    EXPECT_EQ(tsu_cell_resolve(self, tsu_stamp(self)), 0);
+    EXPECT_EQ(tsu_cell_resolve(self, tsu_stamp(self) | TSU_CELL_FROZEN), 0);
+    EXPECT_EQ(tsu_cell_resolve(self, TSU_CELL_OTHER | CELL_AUX | 64), 0);
     end();
 }
 
@@ -18,7 +18,7 @@ TEST(a_committed_version_is_found_without_the_bits_beside_it)
 
     begin();
     w = record(1);
-    EXPECT_EQ(tsu_cell_resolve(w | CELL_AUX | TSU_CELL_FROZEN), w);
+    EXPECT_EQ(tsu_cell_resolve(self, w | CELL_AUX | TSU_CELL_FROZEN), w);
     EXPECT(has_time(w, 0));
     end();
 }
@@ -30,10 +30,10 @@ TEST(a_reader_gives_an_undecided_version_its_time_once)
     begin();
     w = undecided(1);
     ts = clock_now();
-    EXPECT_EQ(tsu_cell_resolve(w), w);
+    EXPECT_EQ(tsu_cell_resolve(self, w), w);
     EXPECT(has_time(w, ts));
     (void)tsu_fetch_add(&tsu_clock, 1);
-    EXPECT_EQ(tsu_cell_resolve(w), w);
+    EXPECT_EQ(tsu_cell_resolve(self, w), w);
     tsu_version_decide(tsu_cell_version(w));
     EXPECT(has_time(w, ts));
     end();
@@ -61,13 +61,13 @@ TEST(readers_of_a_pending_version_see_what_is_under_it)
     old = undecided(1);
     ts = clock_now();
     entry_over(&o, record(2), old);
-    EXPECT_EQ(tsu_cell_resolve(held()), old);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), old);
     EXPECT(has_time(old, ts));
     EXPECT_EQ(state(&o), TSU_COMMIT_PENDING);
     tsu_store_relaxed(&o.entry.under, old | TSU_CELL_FROZEN);
-    EXPECT_EQ(tsu_cell_resolve(held()), old);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), old);
     tsu_store_relaxed(&o.entry.under, tsu_stamp(self));
-    EXPECT_EQ(tsu_cell_resolve(held()), 0);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), 0);
     end();
 }
 
@@ -80,7 +80,7 @@ TEST(readers_of_an_aborted_version_see_what_is_under_it)
     old = record(1);
     entry_over(&o, record(2), old);
     decide(&o, TSU_COMMIT_ABORTED);
-    EXPECT_EQ(tsu_cell_resolve(held()), old);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), old);
     EXPECT_EQ(held(), o.word | CELL_AUX);
     end();
 }
@@ -94,10 +94,10 @@ TEST(a_reader_of_a_committed_version_gives_its_commit_a_time_first)
     entry_over(&o, record(2), record(1));
     decide(&o, TSU_COMMIT_COMMITTED);
     want = clock_now() << TSU_COMMIT_TS_SHIFT | TSU_COMMIT_COMMITTED;
-    EXPECT_EQ(tsu_cell_resolve(held()), o.word);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), o.word);
     EXPECT_EQ(state(&o), want);
     (void)tsu_fetch_add(&tsu_clock, 1);
-    EXPECT_EQ(tsu_cell_resolve(held()), o.word);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), o.word);
     EXPECT_EQ(tsu_commit_time(&o.commit), want);
     EXPECT_EQ(state(&o), want);
     end();
@@ -125,14 +125,14 @@ TEST(readers_go_down_through_commits_to_what_counts)
     old = record(1);
     entry_over(&committed, record(2), old);
     entry_over(&pending, record(3), committed.word);
-    EXPECT_EQ(tsu_cell_resolve(held()), old);           /* as long as that one is pending too */
+    EXPECT_EQ(tsu_cell_resolve(self, held()), old);           /* as long as that one is pending too */
     decide(&committed, TSU_COMMIT_COMMITTED);
-    EXPECT_EQ(tsu_cell_resolve(held()), committed.word);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), committed.word);
     entry_over(&aborted, record(4), committed.word);
     decide(&aborted, TSU_COMMIT_ABORTED);
-    EXPECT_EQ(tsu_cell_resolve(held()), committed.word);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), committed.word);
     decide(&pending, TSU_COMMIT_COMMITTED);
-    EXPECT_EQ(tsu_cell_resolve(pending.word), pending.word);
+    EXPECT_EQ(tsu_cell_resolve(self, pending.word), pending.word);
     end();
 }
 
@@ -147,11 +147,11 @@ TEST(readers_of_a_pending_group_see_its_base)
     g = tsu_group_create(self, (tsu_record *)tsu_cell_version(record(2)), 2, 0);
     g->base = old;
     entry_over(&o, tsu_group_word(g), 0);
-    EXPECT_EQ(tsu_cell_resolve(held()), old);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), old);
     g->base = tsu_stamp(self);
-    EXPECT_EQ(tsu_cell_resolve(held()), 0);
+    EXPECT_EQ(tsu_cell_resolve(self, held()), 0);
     decide(&o, TSU_COMMIT_COMMITTED);
-    EXPECT_EQ(tsu_cell_resolve(held()), tsu_group_word(g));
+    EXPECT_EQ(tsu_cell_resolve(self, held()), tsu_group_word(g));
     tsu_group_destroy(self, g);
     end();
 }
@@ -164,7 +164,7 @@ TEST(a_version_dropped_before_it_was_settled_is_read_by_those_who_came_before)
     entry_over(&o, record(2), 0);
     decide(&o, TSU_COMMIT_COMMITTED);
     EXPECT(!tsu_version_drop(o.word));
-    EXPECT_EQ(tsu_cell_resolve(o.word), o.word);
+    EXPECT_EQ(tsu_cell_resolve(self, o.word), o.word);
     end();
 }
 
@@ -348,7 +348,7 @@ TEST(a_version_put_for_an_entry_belongs_to_its_commit)
     hold(record(2) | CELL_AUX);
     EXPECT_EQ(edit(&put, 0), TSU_CELL_DONE);
     EXPECT_EQ(header(w), (uintptr_t)&o.entry | TSU_HEADER_ENTRY);
-    EXPECT_EQ(tsu_cell_resolve(held()), 0);              /* pending */
+    EXPECT_EQ(tsu_cell_resolve(self, held()), 0);              /* pending */
     end();
 }
 

@@ -121,7 +121,7 @@ static void installed_advance(tsu_commit_record *r, uint64_t seen, size_t count)
     uint64_t at = seen & ((UINT64_C(1) << TSU_COMMIT_VACANT_SHIFT) - 1), vacant = 0;
 
     for (size_t i = at; i < at + count; i++)
-        vacant += (tsu_load_acquire(&tsu_commit_item_at(r, i)->entry.under) & TSU_CELL_KIND) == TSU_CELL_EMPTY;
+        vacant += !tsu_cell_alive(tsu_load_acquire(&tsu_commit_item_at(r, i)->entry.under));
     (void)tsu_cas(&r->installed, &seen, seen + count + (vacant << TSU_COMMIT_VACANT_SHIFT));
 }
 
