@@ -124,10 +124,9 @@ problems(lookup_many, [_, Keys] = Args, Cause) ->
 problems(lookup_elements, [_, _, Positions] = Args, Cause) ->
     Wrong = table(Args, Cause) ++ [{2, text(key)} || Cause =:= badkey] ++ at(3, positions(Positions)),
     otherwise(Wrong, [{3, text(beyond)}]);
-problems(select_take, [_, [], Limit] = Args, Cause) ->
-    table(Args, Cause) ++ at(3, position(Limit));
 problems(select_take, [_, Spec | Limit] = Args, Cause) ->
-    table(Args, Cause) ++ at(2, match_spec(Spec)) ++ [Wrong || L <- Limit, Wrong <- at(3, position(L))];
+    Wrong = table(Args, Cause) ++ [W || Spec =/= [], W <- at(2, match_spec(Spec))] ++ [W || L <- Limit, W <- at(3, position(L))],
+    otherwise(Wrong, [{3, text(range)} || Limit =/= []]);
 problems(compare_and_swap, [_, _, Expected, New] = Args, Cause) ->
     table(Args, Cause) ++ at(3, content(Expected, Cause =:= expected)) ++ at(4, content(New, Cause =:= new));
 problems(update, [_, _, Fun] = Args, Cause) ->

@@ -274,6 +274,23 @@ made_up_continuations_are_refused_test() ->
               {Tid, Cursor, 2, make_ref(), [], 0}, {Tid, done, 2, <<>>, [], 0}, {Tid, 7, 2, Ms, [], 0},
               {Tid, Cursor, <<>>, 2, Ms, [], 0, 7}, {make_ref(), Cursor, 2, Ms, [], 0}, {Tid, Cursor, 2, Ms, [a | b], 1}]].
 
+%% A cursor has keys as the library has them, where other bytes may be the number of an atom that is not there.
+cursors_with_other_bytes_are_refused_test_() ->
+    [fun() ->
+             T = tsunami:new(t, [Kind]),
+             true = tsunami:insert(T, [{{K, I}, I} || K <- [a, b, "c", <<"d">>, self(), make_ref(), fun lists:map/2, #{a => b}], I <- [e, 2]]),
+             {_, C} = tsunami:select(T, [{'_', [], ['$_']}], 9),
+             Cursor = element(2, C),
+             ?assertEqual(16, length(tsunami:tab2list(T))),
+             ?assertMatch({[_ | _], '$end_of_table'}, tsunami:select(C)),
+             [?assertError(badarg, tsunami:select(setelement(2, C, binary:part(Cursor, 0, Size)))) || Size <- lists:seq(0, byte_size(Cursor) - 1)],
+             [begin
+                  <<Before:At/binary, Byte, Behind/binary>> = Cursor,
+                  ?assertError(badarg, tsunami:select(setelement(2, C, <<Before/binary, (Byte bxor Bits), Behind/binary>>)))
+              end || At <- lists:seq(0, byte_size(Cursor) - 1), Bits <- [1, 128, 255]],
+             tsunami:delete(T)
+     end || Kind <- [set, ordered_set]].
+
 what_is_there_throughout_is_in_exactly_one_chunk_test_() ->
     [{timeout, 60, fun() ->
              T = tsunami:new(t, [Kind, public]),

@@ -281,6 +281,21 @@ tables_that_are_not_there_or_not_ours_are_refused_test() ->
     Owner ! stop,
     receive {'DOWN', Ref, _, _, _} -> ok end.
 
+%% More sizes than are gone through at once: some have what is looked for, some only what is before it or behind.
+tuples_of_many_sizes_are_found_by_their_prefix_test() ->
+    rand:seed(exsss, tsunami_test:seed()),
+    Firsts = [pick([[0], [2], [0, 2], [1], [0, 1, 2]]) || _ <- lists:seq(1, 700)],
+    Keys = [erlang:make_tuple(Size, 0, [{1, First}]) || {Size, Of} <- lists:zip(lists:seq(1, 700), pick([Firsts, [[0] || _ <- Firsts], [[2] || _ <- Firsts]])),
+                                                       First <- Of],
+    T = tsunami:new(t, [ordered_set]),
+    true = tsunami:insert(T, [{Key} || Key <- Keys]),
+    In = [{Key} || Key <- Keys, element(1, Key) =:= 1],
+    with_options({prefix, T, [{1}]}, In),
+    ?assertEqual(In, tsunami_x:prefix(T, {1})),
+    ?assertEqual(lists:reverse(In), tsunami_x:prefix(T, {1}, [reverse])),
+    ?assertEqual(In, tsunami:select(T, [{'_', [{'==', {element, 1, {element, 1, '$_'}}, 1.0}], ['$_']}])),
+    tsunami:delete(T).
+
 made_up_continuations_are_refused_test() ->
     T = filled(),
     {_, {Tid, Cursor, <<>>, 2, {Ms, From, To}, [], 0, 0}} = tsunami_x:range(T, {ge, 2}, {le, 7}, [{limit, 2}]),
@@ -290,5 +305,6 @@ made_up_continuations_are_refused_test() ->
               {Tid, Cursor, <<>>, 2, {Ms, From, To, x}, [], 0, 0}, {Tid, <<1:64/little>>, <<>>, 2, {Ms, From, To}, [], 0, 0},
               {Tid, done, <<>>, 2, {x, From, To}, [], 0, 0}, {Tid, <<0:64, 160>>, <<>>, 2, {Ms, {}}, [], 0, 0}]],
     %% Somebody else's place is a place.
-    ?assertMatch({[{2, 2}, {3, 3}], _}, tsunami_x:range({Tid, <<0:64>>, <<>>, 2, {Ms, From, To}, [], 0, 0})),
+    {_, {_, Other, <<>>, 3, _, [], 0, 0}} = tsunami_x:range(T, first, last, [{limit, 3}]),
+    ?assertMatch({[{4, 4}, {5, 5}], _}, tsunami_x:range({Tid, Other, <<>>, 2, {Ms, From, To}, [], 0, 0})),
     tsunami:delete(T).

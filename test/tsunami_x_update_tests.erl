@@ -727,7 +727,7 @@ arguments_are_checked_first_test_() ->
                       fails(select_take, [T, [{a, b}]], NoSpec),
                       fails(select_take, [T, foo, 1], NoSpec),
                       Good = [{'_', [], ['$_']}],
-                      [fails(select_take, [T, Spec, L], Text) || Spec <- [Good, []], {L, Text} <- [{0, Limit0}, {-1, Limit0}, {a, NoNumber}, {all, NoNumber}, {1.0, NoNumber}]]
+                      [fails(select_take, [T, Spec, L], Text) || Spec <- [Good, []], {L, Text} <- [{0, Limit0}, {-1, Limit0}, {1 bsl 70, Limit0}, {a, NoNumber}, {all, NoNumber}, {1.0, NoNumber}]]
                   end || T <- [new(Kind), Filled]],
                  ?assertEqual([{1, 1}], ?M:tab2list(Filled)),
                  fails(lookup_elements, [Filled, 2, [1]], #{2 => <<"not a key that exists in the table">>}),

@@ -3,7 +3,7 @@
 #include "table.h"
 
 #define RANGES_AT_ONCE 256u
-#define SIZES_AT_ONCE  256u         /* of tuples */
+#define SIZES_AT_ONCE  32u          /* of tuples */
 #define BEGINNINGS_MAX 8u           /* of a key that somebody changes all the time: then in one go */
 
 typedef struct scanner {
@@ -170,8 +170,17 @@ static uint64_t size_next(const scanner *s, uint64_t size, uint64_t least)
     return met < least ? 0 : met;
 }
 
+/* Whether all of the range is still to come for who is at that key. */
+static bool is_before(const scanner *s, const uint8_t *key, const tsu_range *r)
+{
+    int c = tsu_term_compare(key, s->forward ? r->low.key : r->high.key);
+
+    return s->forward ? c < 0 : c > 0;
+}
+
 /* The same in a family: in the range of one size of tuples after the other, as long as there are any. A search that meets a key
- * behind its range knows by it what sizes come next; so there are two for each size. */
+ * behind its range knows by it what sizes come next; so there are two for each size. After many of them `from` may be a key that was
+ * not shown, but met between two ranges. */
 static bool family_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const tsu_range *r, size_t budget, scanner *s)
 {
     uint8_t    buffer[256];
@@ -188,18 +197,20 @@ static bool family_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const
         (void)range_run(self, table, scan, &part, budget, s);
         size = size_next(s, UINT64_MAX, least);
     }
-    for (unsigned sizes = 0; size > 0; size = size_next(s, size, least)) {
+    for (unsigned sizes = 0; size > 0; sizes++, size = size_next(s, size, least)) {
+        const uint8_t *at = scan->from != NULL ? scan->from : s->beyond ? s->met : NULL;
+
         scan->status = tsu_range_of_size(r, size, &w, &part);
-        done = scan->status == TSU_OK && range_run(self, table, scan, &part, budget, s);
+        done = scan->status == TSU_OK;
+        if (done && at != NULL && is_before(s, at, &part)) {
+            done = sizes < SIZES_AT_ONCE;
+            scan->from = done ? NULL : at;
+            scan->from_len = done ? 0 : tsu_term_len(at);
+        }
+        done = done && range_run(self, table, scan, &part, budget, s);
         if (!done) break;
         scan->from = NULL;
         scan->from_len = 0;
-        if (++sizes >= SIZES_AT_ONCE && s->beyond && tsu_key_size(s->met) == size) {
-            scan->from = s->met;
-            scan->from_len = tsu_term_len(s->met);
-            done = false;
-            break;
-        }
     }
     tsu_writer_deinit(&w);
     return done;

@@ -18,7 +18,7 @@ typedef struct tsu_scan {
     const tsu_plan *plan;
     tsu_direction   direction;
     size_t          range;          /* at hand; the first in the direction is 0 */
-    const uint8_t  *from;           /* the last key shown of it; NULL: none yet */
+    const uint8_t  *from;           /* the last key shown of it, or met between two parts of it; NULL: none yet */
     size_t          from_len;
     tsu_status      status;         /* out: NOMEM if a run could not go on */
     /* NULL: all objects of a key are shown in one go. Else called before those of a key that has very many, and with `anew` when

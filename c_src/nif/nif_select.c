@@ -3,6 +3,7 @@
  * A search walks what the plan of its specification names (scan.h), in slices. Between two of them it is its arguments: table,
  * compiled specification, cursor, and what it has found.
  */
+#include "mem/hashtab.h"
 #include "nif/functions.h"
 #include "nif/reply.h"
 #include "nif/slice.h"
@@ -24,7 +25,7 @@ typedef struct job {
     search_mode  mode;
     bool         chunk;
     uint64_t     count_max;         /* of a chunk, or to take; else UINT64_MAX */
-    ERL_NIF_TERM cursor;            /* the atom start, or a binary: number of the range, and the last key seen, if any */
+    ERL_NIF_TERM cursor;            /* the atom start, or a binary: mark, number of the range, and the last key seen, if any */
     ERL_NIF_TERM list;
     ERL_NIF_TERM taken;             /* the list, with what the change of the key at hand puts in front of it */
     uint64_t     count;
@@ -54,7 +55,10 @@ typedef struct search {
     tsu_rework    *rework;          /* of such a key; or NULL */
 } search;
 
-#define CURSOR_RANGE_BYTES 8u
+/* A cursor may come back from anywhere, and a key of other bytes could lead anywhere: the number of an atom that is not there,
+ * for one. So it begins with a hash of the rest that only this library knows. */
+#define CURSOR_MARK_BYTES 8u
+#define CURSOR_HEAD_BYTES (CURSOR_MARK_BYTES + 8u)
 
 /* The clock runs from the first look at it: most searches are over before. */
 static bool slice_over(search *q)
@@ -264,6 +268,11 @@ static tsu_status many_change(search *q, const tsu_call *c)
 
 /* ---- A slice ---- */
 
+static uint64_t cursor_mark(const uint8_t *cursor, size_t size)
+{
+    return tsu_hash(cursor + CURSOR_MARK_BYTES, size - CURSOR_MARK_BYTES, ~tsu_hash_seed);
+}
+
 static bool cursor_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_scan *scan, bool at_end)
 {
     ErlNifBinary bin;
@@ -273,23 +282,26 @@ static bool cursor_read(ErlNifEnv *env, ERL_NIF_TERM term, tsu_scan *scan, bool 
     scan->from_len = 0;
     scan->within = false;
     if (term == tsu_atom_start) return true;
-    if (!enif_inspect_binary(env, term, &bin) || bin.size < CURSOR_RANGE_BYTES) return false;
-    scan->range = tsu_get64(bin.data);
+    if (!enif_inspect_binary(env, term, &bin) || bin.size < CURSOR_HEAD_BYTES) return false;
+    if (tsu_get64(bin.data) != cursor_mark(bin.data, bin.size)) return false;
+    scan->range = tsu_get64(bin.data + CURSOR_MARK_BYTES);
     if (scan->range >= scan->plan->count + at_end) return false;
-    if (bin.size == CURSOR_RANGE_BYTES) return true;
-    scan->from = bin.data + CURSOR_RANGE_BYTES;
-    scan->from_len = bin.size - CURSOR_RANGE_BYTES;
-    return tsu_term_validate(scan->from, scan->from_len, true) == TSU_OK;
+    if (bin.size == CURSOR_HEAD_BYTES) return true;
+    scan->from = bin.data + CURSOR_HEAD_BYTES;
+    scan->from_len = bin.size - CURSOR_HEAD_BYTES;
+    return true;
 }
 
 static ERL_NIF_TERM cursor_term(ErlNifEnv *env, const tsu_scan *scan)
 {
     ERL_NIF_TERM term;
-    uint8_t     *bytes = enif_make_new_binary(env, CURSOR_RANGE_BYTES + scan->from_len, &term);
+    size_t       size = CURSOR_HEAD_BYTES + scan->from_len;
+    uint8_t     *bytes = enif_make_new_binary(env, size, &term);
 
     if (bytes == NULL) return 0;
-    tsu_put64(bytes, scan->range);
-    if (scan->from_len > 0) memcpy(bytes + CURSOR_RANGE_BYTES, scan->from, scan->from_len);
+    tsu_put64(bytes + CURSOR_MARK_BYTES, scan->range);
+    if (scan->from_len > 0) memcpy(bytes + CURSOR_HEAD_BYTES, scan->from, scan->from_len);
+    tsu_put64(bytes, cursor_mark(bytes, size));
     return term;
 }
 
