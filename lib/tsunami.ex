@@ -36,7 +36,8 @@ defmodule Tsunami do
   Readers never wait for writers.
 
   Walks (all of `Enum` and `Stream`, `stream/2`, `to_list/1`, `range/2`) may run beside changes: an entry that is
-  there throughout is met once, and one that comes or goes meanwhile is met or not.
+  there throughout is met once, and one that comes or goes meanwhile is met or not. What has to be of one instant is read
+  from a `snapshot/1`.
 
   ## Errors
 
@@ -191,6 +192,39 @@ defmodule Tsunami do
   def drop(table) do
     ref = ref(table)
     checked(ref, :write, do: :tsunami.delete(ref))
+    :ok
+  end
+
+  @doc """
+  The table as it is at this instant, to be read only: by all functions that read, `Enum` and `Stream` included.
+
+  Takes the same short time for a table of any size. What is replaced or deleted in the table afterwards is kept until
+  the snapshot is released, or nobody refers to it any more. It ends with the table.
+
+      iex> table = Enum.into([a: 1], Tsunami.new())
+      iex> before = Tsunami.snapshot(table)
+      iex> Tsunami.put(table, :a, 2)
+      iex> {before[:a], table[:a]}
+      {1, 2}
+      iex> Tsunami.put(before, :a, 3)
+      ** (ArgumentError) this is a snapshot of a table, which cannot be changed, nor can a snapshot be taken of it
+  """
+  @spec snapshot(table) :: t
+  def snapshot(table) do
+    ref = ref(table)
+    %__MODULE__{ref: checked(ref, :read, do: :tsunami_x.snapshot(ref))}
+  end
+
+  @doc """
+  Lets go of what `snapshot/1` answered.
+
+      iex> before = Tsunami.snapshot(Tsunami.new())
+      iex> Tsunami.release(before)
+      :ok
+  """
+  @spec release(t) :: :ok
+  def release(%__MODULE__{ref: ref}) do
+    checked(ref, :read, do: :tsunami_x.release(ref))
     :ok
   end
 

@@ -20,18 +20,15 @@
 -export([compare_and_swap/4, update/3]).
 %% A table at one instant
 -export([snapshot/1, release/1]).
-
--export_type([view/0]).
-
--opaque view() :: reference().
 %% How a search goes
 -export([explain/2]).
 
--export_type([from/0, to/0, range_option/0, place/0]).
+-export_type([from/0, to/0, range_option/0, place/0, view/0]).
 
 -type from() :: first | {ge | gt, tsunami:key()}.
 -type to() :: last | {le | lt, tsunami:key()}.
 -type range_option() :: reverse | {reverse, boolean()} | {limit, pos_integer()} | {fields, [Pos :: pos_integer()]}.
+-type view() :: tsunami:tid().
 -type place() :: {key, tsunami:key()} | {range | tuples, from(), to()}.
 
 %% --- ranges of an ordered_set -----------------------------------------------------------

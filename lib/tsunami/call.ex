@@ -18,11 +18,15 @@ defmodule Tsunami.Call do
   @doc false
   @spec explain(:tsunami.table(), :read | :write | :order, Exception.stacktrace()) :: no_return()
   def explain(table, need, stacktrace) do
-    case why(table, need) do
+    case if(view?(stacktrace), do: view(), else: why(table, need)) do
       nil -> :erlang.raise(:error, :badarg, stacktrace)
       message -> reraise ArgumentError, [message: message], stacktrace
     end
   end
+
+  defp view?([{_module, _function, _args, info} | _]), do: info[:error_info][:cause] == :view
+
+  defp view, do: "this is a snapshot of a table, which cannot be changed, nor can a snapshot be taken of it"
 
   defp why(table, need) do
     type = :tsunami.info(table, :type)
