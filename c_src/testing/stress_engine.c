@@ -1,7 +1,5 @@
 /* stress_engine.c: many threads on few and on many keys, of every kind of table.
  *
- *     stress_engine [seconds a round] [rounds] [type 0..3]          environment: TSU_SEED
- *
  * Rounds take turns:
  *   histories   single-key operations with their times; each key's history has to fit one order (linearizable)
  *   groups      lists that give all keys of a group one number: a reader never sees a number and then a lower one
@@ -10,18 +8,11 @@
  */
 #include <pthread.h>
 
-#include "testing/exact.h"
 #include "testing/harness.h"
 #include "testing/ops.h"
+#include "testing/stress.h"
 
 #define THREADS 4
-
-static double round_seconds = 0.3;
-static long   failures;
-
-#define FAIL(...) do { \
-        if (__atomic_fetch_add(&failures, 1, __ATOMIC_RELAXED) < 20) { printf("FAILED: " __VA_ARGS__); printf("\n"); fflush(stdout); } \
-    } while (0)
 
 typedef struct worker {
     pthread_t      thread;
@@ -32,7 +23,6 @@ typedef struct worker {
 } worker;
 
 static tsu_table     *table;
-static tsu_table_type type;
 static int            stop;
 
 static bool stopped(void) { return __atomic_load_n(&stop, __ATOMIC_RELAXED) != 0; }
@@ -463,33 +453,18 @@ static void mixture(tsu_thread *self, uint64_t *rng)
     tsu_table_destroy(self, table);
 }
 
+static void rounds_run(tsu_thread *self, uint64_t *rng)
+{
+    if (type <= TSU_ORDERED_SET) histories(self, rng);
+    groups(self, rng);
+    ring(self, rng);
+    mixture(self, rng);
+}
+
+static void done(void) { free(memos); }
+
 int main(int argc, char **argv)
 {
-    const char      *text = getenv("TSU_SEED");
-    uint64_t         seed = text != NULL && *text != 0 ? strtoull(text, NULL, 0) : tsu_test_entropy(), rng = seed;
-    long             rounds = argc > 2 ? atol(argv[2]) : 1, i;
-    tsu_thread      *self;
-    int              t;
-
-    if (argc > 1) round_seconds = atof(argv[1]);
-    printf("TSU_SEED=%llu\n", (unsigned long long)seed);
-    fflush(stdout);
     memos = malloc(MEMO_COUNT * sizeof *memos);
-    if (memos == NULL) return 1;
-    self = exact_setup(seed);
-    for (i = 0; i < rounds && failures == 0; i++)
-        for (t = TSU_SET; t <= TSU_DUPLICATE_BAG; t++) {
-            if (argc > 3 && atoi(argv[3]) != t) continue;
-            type = (tsu_table_type)t;
-            if (type <= TSU_ORDERED_SET) histories(self, &rng);
-            groups(self, &rng);
-            ring(self, &rng);
-            mixture(self, &rng);
-        }
-    if (exact_left(self, 0) != 0)
-        FAIL("%llu bytes are left when all is deleted", (unsigned long long)exact_left(self, 0));
-    free(memos);
-    printf("%ld rounds, %ld failures\n", rounds, failures);
-    printf("%d passed, %d failed\n", failures == 0, failures != 0);
-    return failures == 0 ? 0 : 1;
+    return memos == NULL ? 1 : stress_main(argc, argv, rounds_run, done);
 }
