@@ -149,6 +149,23 @@ a_view_cannot_be_written_to_test() ->
 failure(F, Args) ->
     try apply(?M, F, Args) of Answer -> {answer, Answer} catch error:Reason:Stack -> {Reason, Stack} end.
 
+%% Nor is the table's anchor.
+an_heir_is_not_changed_by_a_view_test() ->
+    [begin
+         Self = self(),
+         Owner = spawn(fun() ->
+                               T = ?M:new(a_table_with_an_heir, [{heir, Self, kept} | Options]),
+                               View = ?X:snapshot(T),
+                               Self ! {T, [failure(setopts, [View, Option]) || Option <- [{heir, none}, [{heir, Self, changed}]]]},
+                               receive stop -> ok end
+                       end),
+         {Table, Failures} = receive Told -> Told end,
+         [?assertMatch({badarg, [{?M, setopts, _, [_, _, {error_info, #{cause := view}}]} | _]}, F) || F <- Failures],
+         tsunami_test:stop(Owner),
+         ?assertEqual({'ETS-TRANSFER', Table, Owner, kept}, receive Message -> Message after 2000 -> none end),
+         ?M:delete(Table)
+     end || Options <- [[], [named_table]]].
+
 a_released_view_and_one_of_a_deleted_table_are_badarg_test() ->
     T = filled(set),
     [A, B, C] = [?X:snapshot(T) || _ <- "abc"],

@@ -269,7 +269,7 @@ static bool sweep_is_due(const tsu_batch *b, const struct tsu_commit_item *item,
     return true;
 }
 
-/* False: memory is short. */
+/* False: memory is short, or a snapshot is being taken. */
 static bool settle_set(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *item, uint64_t ts)
 {
     uint64_t    under = tsu_entry_freeze(&item->entry);
@@ -289,7 +289,7 @@ static bool settle_set(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *i
     return true;
 }
 
-/* Its version first, then its objects, which may be many. False: the budget is used up, or memory is short. */
+/* Its version first, then its objects, which may be many. False: the budget is used up, or as settle_set. */
 static bool settle_bag(tsu_thread *self, tsu_batch *b, struct tsu_commit_item *item, uint64_t ts, size_t *budget)
 {
     uint64_t word = item->entry.word, base;

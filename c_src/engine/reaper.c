@@ -119,9 +119,10 @@ static void sweep(tsu_thread *self, tsu_snapshot *s)
     tsu_record   *at = NULL;
     tsu_snapshot *other;
 
-    while (!tsu_snapshot_sweep(self, s, &at, STEP_PIECES)) between_steps();
+    /* before it begins: who still writes for one while it goes on may leave a tombstone behind it */
     for (other = reaper.aging; other != NULL; other = other->reaper_next)
         if (tsu_table_contents(other->table) == tsu_table_contents(s->table) && other->stage == FORGOTTEN && tsu_snapshot_waited(other)) other->stage = SWEPT;
+    while (!tsu_snapshot_sweep(self, s, &at, STEP_PIECES)) between_steps();
 }
 
 static void snapshots_run(tsu_thread *self)

@@ -110,6 +110,7 @@ static bool many_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, scanner
         }
     } while (status == TSU_GONE);
     scan->within = status == TSU_AGAIN;
+    s->full = true;         /* whether that is enough is looked at here, wherever slices end */
     return !scan->within;
 }
 

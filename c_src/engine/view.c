@@ -49,7 +49,8 @@ bool tsu_snapshot_take(tsu_snapshot *s)
 {
     if (tsu_load_relaxed(&s->time) != TSU_SNAPSHOT_ANNOUNCED) return true;
     if (!tsu_snapshot_waited(s) && !PLANTED(15)) return false;
-    /* who finds it announced till then keeps all */
+    /* who finds it without a time keeps all */
+    tsu_store_release(&s->time, TSU_SNAPSHOT_TAKING);
     tsu_store_release(&s->time, tsu_fetch_add(&tsu_clock, 1));
     return true;
 }

@@ -11,6 +11,7 @@ static tsu_thread *setup(void) { return exact_setup(tsu_test_seed()); }
 
 typedef struct view {
     tsu_snapshot *snapshot;
+    bool          announced;      /* and not taken */
     answer        all;
 } view;
 
@@ -43,14 +44,22 @@ static void read_all(world *w, tsu_snapshot *snapshot, answer *a)
     tsu_unpin(w->self);
 }
 
-/* All at once; not pinned. */
-static tsu_snapshot *take(tsu_thread *self, tsu_table *t)
+/* Not pinned. */
+static tsu_snapshot *announce(tsu_thread *self, tsu_table *t)
 {
     tsu_snapshot *s = NULL;
 
     tsu_pin(self);
     CHECK(tsu_snapshot_create(self, t, &s) == TSU_OK);
     tsu_unpin(self);
+    return s;
+}
+
+/* All at once. */
+static tsu_snapshot *take(tsu_thread *self, tsu_table *t)
+{
+    tsu_snapshot *s = announce(self, t);
+
     exact_take(self, s);
     return s;
 }
@@ -117,7 +126,7 @@ static void expect_same(world *w, view *v)
 static void expect_views(world *w)
 {
     for (int i = 0; i < VIEWS; i++)
-        if (w->views[i].snapshot != NULL) expect_same(w, &w->views[i]);
+        if (w->views[i].snapshot != NULL && !w->views[i].announced) expect_same(w, &w->views[i]);
 }
 
 static void batch_begin(world *w, bool new_only)
@@ -155,12 +164,18 @@ static void world_op(world *w)
     op            o;
 
     if (dice < 8) {
-        if (v->snapshot != NULL) {
+        if (v->snapshot == NULL) {
+            v->snapshot = announce(w->self, w->table);
+            v->announced = true;
+        } else if (!v->announced || dice == 7) {
             tsu_snapshot_destroy(v->snapshot);
             v->snapshot = NULL;
-        } else {
-            v->snapshot = take(w->self, w->table);
-            read_all(w, NULL, &v->all);
+        }
+        if (v->snapshot != NULL && dice < 5) {
+            exact_take(w->self, v->snapshot);
+            v->announced = false;
+            /* of its own contents: the table may have been cleared since it was announced */
+            read_all(w, tsu_table_contents(v->snapshot->table) != tsu_table_contents(w->table) ? v->snapshot : NULL, &v->all);
         }
         return;
     }
@@ -300,17 +315,19 @@ TEST(a_key_that_is_written_often_keeps_no_more_than_snapshots_need)
     }
 }
 
-/* Is a version of a commit in the key's cell? */
-static bool pending(tsu_thread *self, tsu_table *t, const object_bytes *bytes)
+/* Is a version of a commit in the key's cell? And the state of that. */
+static bool commit_at(tsu_thread *self, tsu_table *t, const object_bytes *bytes, uint64_t *state)
 {
     struct tsu_contents *c = tsu_table_contents(t);
-    uint64_t             word;
+    uint64_t             word, h;
     tsu_key              key;
 
     tsu_table_key(&key, c->kind, bytes->bytes, bytes->len);
     word = c->kind->peek(self, c->root, &key);
-    return tsu_cell_holds_version(word)
-           && (tsu_load_relaxed(&tsu_cell_version(word)->header) & TSU_HEADER_TAG) == TSU_HEADER_ENTRY;
+    h = tsu_cell_holds_version(word) ? tsu_load_relaxed(&tsu_cell_version(word)->header) : 0;
+    if ((h & TSU_HEADER_TAG) != TSU_HEADER_ENTRY) return false;
+    *state = tsu_load_relaxed(&tsu_header_entry(h)->commit->state);
+    return true;
 }
 
 /* A batch that is under way when the last snapshot goes may have put a tombstone back that nobody needs. */
@@ -322,6 +339,7 @@ TEST(an_undone_batch_leaves_no_tombstone)
         world         w = {.self = self, .type = (tsu_table_type)t, .rng = 1, .table = table_make(self, (tsu_table_type)t)};
         object_bytes  o = object_make(1, 0, 1), key = object_key(1, 0), other = object_make(2, 0, 1);
         tsu_snapshot *s;
+        uint64_t      state;
         bool          seen = false;
 
         tsu_pin(self);
@@ -336,7 +354,7 @@ TEST(an_undone_batch_leaves_no_tombstone)
         /* as far as the first entry */
         for (int i = 0; i < 40 && !seen; i++) {
             (void)tsu_batch_run(self, w.batch, 1);
-            seen = pending(self, w.table, &key);
+            seen = commit_at(self, w.table, &key, &state);
         }
         EXPECT(seen);
         tsu_unpin(self);
@@ -345,6 +363,97 @@ TEST(an_undone_batch_leaves_no_tombstone)
         world_end(&w);
         tsu_table_destroy(self, w.table);
     }
+}
+
+/* A batch {1, 2}, begun and decided, but not settled. Pinned. */
+static void batch_committed(world *w, const object_bytes *key)
+{
+    object_bytes o = object_make(1, 0, 1), other = object_make(2, 0, 1);
+    bool         committed = false;
+    uint64_t     state;
+
+    EXPECT_EQ(tsu_batch_create(w->self, w->table, false, &w->batch), TSU_OK);
+    EXPECT_EQ(tsu_batch_add(w->self, w->batch, o.bytes, o.len), TSU_OK);
+    EXPECT_EQ(tsu_batch_add(w->self, w->batch, other.bytes, other.len), TSU_OK);
+    for (int i = 0; i < 40 && !committed; i++) {
+        EXPECT_EQ(tsu_batch_run(w->self, w->batch, 1), TSU_AGAIN);
+        committed = commit_at(w->self, w->table, key, &state) && (state & TSU_COMMIT_TAG) == TSU_COMMIT_COMMITTED;
+    }
+    EXPECT(committed);
+}
+
+/* What was put on top of a commit's object while no snapshot was held does not keep what was under that, though one is announced by
+ * the time the commit is settled. */
+TEST(what_a_commit_replaced_is_not_kept_for_snapshots_that_come_later)
+{
+    tsu_thread *self = setup();
+    uint64_t    before = exact_left(self, 0);
+
+    for (int t = TSU_SET; t <= TSU_DUPLICATE_BAG; t++) {
+        world         w = {.self = self, .type = (tsu_table_type)t, .rng = 1, .table = table_make(self, (tsu_table_type)t)};
+        object_bytes  o = object_make(1, 0, 1), key = object_key(1, 0);
+        tsu_snapshot *s;
+
+        tsu_pin(self);
+        EXPECT_EQ(tsu_insert(self, w.table, o.bytes, o.len), TSU_OK);
+        tsu_unpin(self);
+        s = take(self, w.table);
+        tsu_pin(self);
+        EXPECT_EQ(tsu_delete(self, w.table, key.bytes, key.len), TSU_OK);
+        batch_committed(&w, &key);
+        tsu_unpin(self);
+        tsu_snapshot_destroy(s);
+        tsu_engine_sync(self);
+        tsu_pin(self);
+        o = object_make(1, 0, 7);
+        EXPECT_EQ(tsu_insert(self, w.table, o.bytes, o.len), TSU_OK);
+        EXPECT_EQ(tsu_snapshot_create(self, w.table, &s), TSU_OK);
+        while (w.batch != NULL) batch_step(&w, 1);
+        tsu_unpin(self);
+        exact_take(self, s);
+        w.views[0].snapshot = s;
+        read_all(&w, NULL, &w.views[0].all);
+        expect_views(&w);
+        world_end(&w);
+        tsu_table_destroy(self, w.table);
+    }
+    EXPECT_EQ(exact_left(self, before), before);
+}
+
+/* The same while the writer is still about to retire what the commit had brought. */
+TEST(a_version_is_not_given_a_past_once_it_is_replaced)
+{
+    tsu_thread *self = setup();
+    uint64_t    before = exact_left(self, 0);
+
+    for (int t = TSU_SET; t <= TSU_ORDERED_SET; t++) {
+        world                w = {.self = self, .type = (tsu_table_type)t, .rng = 1, .table = table_make(self, (tsu_table_type)t)};
+        struct tsu_contents *c = tsu_table_contents(w.table);
+        object_bytes         o = object_make(1, 0, 1), key = object_key(1, 0);
+        tsu_edit             edit = {.history = &c->history};
+        tsu_snapshot        *s;
+        tsu_key              k;
+
+        tsu_pin(self);
+        EXPECT_EQ(tsu_insert(self, w.table, o.bytes, o.len), TSU_OK);
+        batch_committed(&w, &key);
+        o = object_make(1, 0, 7);
+        edit.put = tsu_record_word(tsu_record_create(self, o.bytes, o.len));
+        tsu_table_key(&k, c->kind, key.bytes, key.len);
+        EXPECT_EQ(c->kind->edit(self, c->root, &k, &edit), TSU_OK);
+        EXPECT(!edit.kept);
+        EXPECT_EQ(tsu_snapshot_create(self, w.table, &s), TSU_OK);
+        while (w.batch != NULL) batch_step(&w, 1);
+        tsu_tally_add(self, c, 0, (int64_t)tsu_version_bytes(edit.put) - (int64_t)tsu_version_retire(self, edit.old), 0);
+        tsu_unpin(self);
+        exact_take(self, s);
+        w.views[0].snapshot = s;
+        read_all(&w, NULL, &w.views[0].all);
+        expect_views(&w);
+        world_end(&w);
+        tsu_table_destroy(self, w.table);
+    }
+    EXPECT_EQ(exact_left(self, before), before);
 }
 
 /* A version that stands between two others goes while somebody who reads for a snapshot has come as far as that one. */

@@ -255,14 +255,14 @@ TSU_NIF(tsu_nif_safe_fixtable)
     return s == TSU_OK ? tsu_atom_true : tsu_reply_status(env, s);
 }
 
-/* anchor(T): the anchor's name or tid, or none. */
+/* anchor(T): the anchor's name or tid, or none. For whoever is about to change it, by no view. */
 TSU_NIF(tsu_nif_anchor)
 {
     tsu_call     c;
     ERL_NIF_TERM anchor;
 
     (void)argc;
-    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_INFO)) return tsu_call_refuse(&c);
+    if (!tsu_call_begin(&c, env, argv[0], TSU_RIGHT_WRITE)) return tsu_call_refuse(&c);
     anchor = anchor_of(env, c.live);
     tsu_call_end(&c);
     return anchor != 0 ? anchor : tsu_atom_none;

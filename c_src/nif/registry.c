@@ -475,6 +475,9 @@ done:
 
 /* --- the registry itself --------------------------------------------------------------------------- */
 
+/* It stays when all is closed: a view may be collected after that. */
+static bool mutex_made;
+
 tsu_status tsu_registry_open(void)
 {
     name_table *t = name_table_create(NAME_BUCKETS_MIN);
@@ -485,7 +488,8 @@ tsu_status tsu_registry_open(void)
         return TSU_NOMEM;
     }
     memset(&registry, 0, sizeof registry);
-    tsu_env_mutex_init(&tsu_registry_mutex);
+    if (!mutex_made) tsu_env_mutex_init(&tsu_registry_mutex);
+    mutex_made = true;
     tsu_store_release(&registry.names, (uintptr_t)t);
     return TSU_OK;
 }
@@ -500,6 +504,5 @@ void tsu_registry_close(void)
                      ((size_t)SLOTS_MIN << k) * sizeof(tsu_word));
     tsu_env_free(t, name_table_bytes(t->mask + 1));
     tsu_process_close();
-    tsu_env_mutex_deinit(&tsu_registry_mutex);
     memset(&registry, 0, sizeof registry);
 }

@@ -70,7 +70,7 @@ static bool needed(const tsu_history *history, uint64_t time, uint64_t newer)
     for (s = snapshot_at(&history->snapshots); s != NULL; s = snapshot_at(&s->next)) {
         uint64_t at = tsu_load_acquire(&s->time);
 
-        if (at == TSU_SNAPSHOT_ANNOUNCED || (time <= at && at < newer && !PLANTED(17))) return true;
+        if (at >= TSU_SNAPSHOT_TAKING || (time <= at && at < newer && !PLANTED(17))) return true;
     }
     return false;
 }
@@ -313,19 +313,37 @@ uint64_t tsu_tombstone_create(tsu_thread *self, uint64_t there)
 void tsu_tombstone_destroy(tsu_thread *self, uint64_t word) { tsu_version_destroy(self, word); }
 
 /* --- commits ---------------------------------------------------------------------------------- */
+/* OK: some snapshot is older than a commit of time `ts`, and whoever has replaced what that brought has kept it. GONE: none is:
+ * one that is only announced will be later. Who was there before that may have replaced and retired it. */
+static tsu_status older_snapshot(const tsu_history *history, uint64_t ts)
+{
+    const struct tsu_snapshot *s;
+    tsu_status                 found = TSU_GONE;
+
+    for (s = snapshot_at(&history->snapshots); s != NULL; s = snapshot_at(&s->next)) {
+        uint64_t at = tsu_load_acquire(&s->time);
+
+        if (at == TSU_SNAPSHOT_TAKING) return TSU_AGAIN;
+        if (at < ts) found = TSU_OK;
+    }
+    return found;
+}
+
 tsu_status tsu_history_settle(tsu_thread *self, tsu_history *history, uint64_t word, uint64_t under, uint64_t ts, bool *kept)
 {
     tsu_version *v = tsu_cell_version(word);
     uint64_t     h = tsu_load_acquire(&v->header), entry;
+    tsu_status   older = older_snapshot(history, ts);
     tsu_node    *node;
 
+    if (older == TSU_AGAIN) return TSU_AGAIN;
     under = tsu_cell_holds_version(under) ? tsu_cell_bare(under) : 0;
     *kept = false;
     /* an object that the group has too has gone with the group: base_cut */
     if ((h & TSU_HEADER_TAG) != TSU_HEADER_ENTRY && (word & TSU_CELL_KIND) == TSU_CELL_GROUP
         && (under & TSU_CELL_KIND) == TSU_CELL_RECORD) under = 0;
     if (under != 0) tsu_version_decide_any(tsu_cell_version(under));
-    if (under != 0 && !tsu_history_idle(history) && tsu_history_needs(history, under)) {
+    if (under != 0 && older == TSU_OK && tsu_history_needs(history, under)) {
         if ((node = node_create(self, ts, under)) == NULL) return TSU_NOMEM;
         for (entry = h; (entry & TSU_HEADER_TAG) == TSU_HEADER_ENTRY;) {
             if (!tsu_cas(&v->header, &entry, (uint64_t)(uintptr_t)node | TSU_HEADER_NODE)) continue;

@@ -26,7 +26,9 @@
 
 #include "mem/bag.h"
 
-#define TSU_SNAPSHOT_ANNOUNCED UINT64_MAX      /* as a time: later than all */
+/* As times: later than all. */
+#define TSU_SNAPSHOT_ANNOUNCED UINT64_MAX
+#define TSU_SNAPSHOT_TAKING    (UINT64_MAX - 1)      /* it may have got its time from the clock */
 
 struct tsu_snapshot {
     tsu_word time;
@@ -75,7 +77,7 @@ static inline void tsu_history_cut(tsu_thread *self, tsu_history *history, uint6
 
 /* --- for the owner of a commit --- */
 /* Settles version `word`, whose commit has the time `ts`, over what is `under` it for good. *kept: snapshots need that; else it is the
- * caller's to retire, as if there were no history. NOMEM: nothing was done. */
+ * caller's to retire, as if there were no history. NOMEM, and AGAIN, if a snapshot is being taken: nothing was done. */
 tsu_status tsu_history_settle(tsu_thread *self, tsu_history *history, uint64_t word, uint64_t under, uint64_t ts, bool *kept);
 
 /* --- for the reaper, and for who frees a root --- */
