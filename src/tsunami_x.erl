@@ -104,22 +104,24 @@ lookup_elements(Table, Key, Positions) ->
      "always the same one.").
 -spec take_first(tsunami:table()) -> [tsunami:object()].
 take_first(Table) ->
-    ?FACE([Table], taken_first(tsunami_nif:take_first(Table))).
+    ?FACE([Table], end_taken(fun tsunami_nif:take_first/1, Table)).
 
 ?DOC("As `take_first/1`, the last key of an `ordered_set`; for other tables the same.").
 -spec take_last(tsunami:table()) -> [tsunami:object()].
 take_last(Table) ->
-    ?FACE([Table], taken_last(tsunami_nif:take_last(Table))).
+    ?FACE([Table], end_taken(fun tsunami_nif:take_last/1, Table)).
 
 %% A key with very many objects is taken in slices, if nobody else is faster.
-taken_first({Tid, Key}) -> taken_long(tsunami_nif:take(Tid, Key), fun() -> taken_first(tsunami_nif:take_first(Tid)) end);
-taken_first(Objects) -> Objects.
-
-taken_last({Tid, Key}) -> taken_long(tsunami_nif:take(Tid, Key), fun() -> taken_last(tsunami_nif:take_last(Tid)) end);
-taken_last(Objects) -> Objects.
-
-taken_long([], Again) -> Again();
-taken_long(Objects, _Again) -> Objects.
+end_taken(Take, Table) ->
+    case Take(Table) of
+        {Tid, Key} ->
+            case tsunami_nif:take(Tid, Key) of
+                [] -> end_taken(Take, Tid);
+                Objects -> Objects
+            end;
+        Objects ->
+            Objects
+    end.
 
 ?DOC("Removes all objects that a match specification matches, each as one, and answers its results, in order of the keys for an "
      "`ordered_set`. Each result was made of the very object that was removed. Is cut into slices of less than 1 ms; if the caller is "

@@ -26,25 +26,11 @@ nif_covers(_, _, _, _) -> ?NIF.
 
 %% ---- Running ----
 
-all_test_() ->
-    case load() of
-        ok ->
-            Seed = tsunami_test:seed(),
-            {inorder, [{timeout, 120, {atom_to_list(Name), fun() -> rand:seed(exsss, Seed), ?MODULE:Name() end}}
-                       || {Name, 0} <- module_info(exports), lists:suffix("_case", atom_to_list(Name))]};
-        {error, Why} ->
-            {"the library loads", fun() -> error({match_nif, Why}) end}
-    end.
+all_test_() -> tsunami_test:nif_cases(?MODULE, load()).
 
 load() ->
     Path = filename:join(filename:dirname(os:getenv("TSUNAMI_TERM_NIF", "build/release/term_nif")), "match_nif"),
-    case erlang:load_nif(Path, list_to_integer(erlang:system_info(otp_release))) of
-        ok -> ok;
-        {error, {reload, _}} -> ok;
-        {error, _} = E -> E
-    end.
-
-rounds(N) -> N * list_to_integer(os:getenv("TSU_ROUNDS", "100")) div 100 + 1.
+    tsunami_test:nif_loaded(erlang:load_nif(Path, list_to_integer(erlang:system_info(otp_release)))).
 
 %% Rounds of random specifications, from a shell.
 campaign(N) ->
@@ -268,7 +254,7 @@ random_case() ->
 %% ---- Cases ----
 
 random_specifications_give_what_ets_gives_case() ->
-    Results = [random_case() || _ <- lists:seq(1, rounds(40000))],
+    Results = [random_case() || _ <- lists:seq(1, tsunami_test:rounds(40000))],
     Refused = length([badarg || badarg <- Results]),
     Matched = length([1 || L <- Results, is_list(L), [_] <- L]),
     Missed = length([1 || L <- Results, is_list(L), [] <- L]),
@@ -288,7 +274,7 @@ random_arithmetic_is_that_of_the_vm_case() ->
          A = operand(),
          B = case upto(3) of 0 -> A; 1 -> pick([1, -1, 0, 2, 1 bsl 64]); _ -> operand() end,
          both_run(Ours, Theirs, {A, B, upto(300) - 150}, Spec)
-     end || _ <- lists:seq(1, rounds(20000))].
+     end || _ <- lists:seq(1, tsunami_test:rounds(20000))].
 
 operand() ->
     case upto(5) of
@@ -472,7 +458,7 @@ replacing_is_allowed_where_ets_allows_it_case() ->
          ets:delete(T),
          Ours = case ours_compile(Spec) of {ok, P} -> element(3, nif_plan(P, KeyPos, false)); _ -> false end,
          Ours =:= Theirs orelse error({keeps, KeyPos, Spec, {ours, Ours}, {ets, Theirs}})
-     end || _ <- lists:seq(1, rounds(20000))].
+     end || _ <- lists:seq(1, tsunami_test:rounds(20000))].
 
 replaced_key(D) ->
     case upto(8) of
@@ -496,7 +482,7 @@ plans_miss_nothing_case() ->
          Objects = [list_to_tuple([key_term(2), small(2), key_term(1)]) || _ <- lists:seq(1, 12)],
          Spec = [plan_clause(pick(Objects)) | some(2, fun() -> plan_clause(pick(Objects)) end)],
          [plan_check(P, KeyPos, Ordered, Objects, Spec) || {ok, P} <- [ours_compile(Spec)], KeyPos <- [1, 3], Ordered <- [true, false]]
-     end || _ <- lists:seq(1, rounds(8000))].
+     end || _ <- lists:seq(1, tsunami_test:rounds(8000))].
 
 small(N) -> upto(N).
 key_term(D) ->

@@ -36,26 +36,11 @@ nif_distrust(_) -> ?NIF.
 
 %% ---- Running ----
 
-all_test_() ->
-    case load() of
-        ok ->
-            Seed = tsunami_test:seed(),
-            {inorder, [{timeout, 120, {atom_to_list(Name), fun() -> rand:seed(exsss, Seed), ?MODULE:Name() end}}
-                       || {Name, 0} <- module_info(exports), lists:suffix("_case", atom_to_list(Name))]};
-        {error, Why} ->
-            {"the library loads", fun() -> error({term_nif, Why}) end}
-    end.
+all_test_() -> tsunami_test:nif_cases(?MODULE, load()).
 
 load() ->
     Path = os:getenv("TSUNAMI_TERM_NIF", "build/release/term_nif"),
-    case erlang:load_nif(Path, 0) of
-        ok -> ok;
-        {error, {reload, _}} -> ok;
-        {error, {load_failed, _}} = E -> E;
-        {error, _} = E -> E
-    end.
-
-rounds(N) -> N * list_to_integer(os:getenv("TSU_ROUNDS", "100")) div 100 + 1.
+    tsunami_test:nif_loaded(erlang:load_nif(Path, 0)).
 
 %% ---- What is checked of a term, and of a pair ----
 
@@ -237,17 +222,17 @@ bits(T, N) -> <<B:N/bitstring, _/bitstring>> = T, B.
 %% ---- Cases ----
 
 decoding_gives_back_what_was_encoded_case() ->
-    [check(term(D)) || _ <- lists:seq(1, rounds(3000)), D <- [0, 2, 4]],
+    [check(term(D)) || _ <- lists:seq(1, tsunami_test:rounds(3000)), D <- [0, 2, 4]],
     ok.
 
 near_terms_compare_as_in_the_vm_case() ->
     [begin T = term(D), N = near(T), pair(T, N), pair(N, T), pair(T, near(N)), pair(T, term(D)) end
-     || _ <- lists:seq(1, rounds(4000)), D <- [0, 2, 4]],
+     || _ <- lists:seq(1, tsunami_test:rounds(4000)), D <- [0, 2, 4]],
     ok.
 
 numbers_compare_exactly_case() ->
     [begin A = number(), B = pick([number(), near(A)]), pair(A, B), pair({x, A}, {x, B}), pair([1, A], [1, B]) end
-     || _ <- lists:seq(1, rounds(20000))],
+     || _ <- lists:seq(1, tsunami_test:rounds(20000))],
     Edges = [S * ((1 bsl E) + D) || E <- [0, 7, 8, 15, 16, 52, 53, 54, 55, 56, 59, 60, 63, 64, 65, 128, 1023], D <- [-2, -1, 0, 1, 2], S <- [1, -1]],
     All = Edges ++ [float(E) || E <- Edges] ++ [E + 0.5 || E <- Edges, abs(E) < 1 bsl 51],
     [pair(A, B) || A <- All, B <- All],
@@ -255,7 +240,7 @@ numbers_compare_exactly_case() ->
 
 identifiers_compare_as_in_the_vm_case() ->
     [begin A = (identifier())(), B = (identifier())(), check(A), pair(A, B), pair({A, 1}, {B, 2}), pair([A], [B | x]) end
-     || _ <- lists:seq(1, rounds(5000))],
+     || _ <- lists:seq(1, tsunami_test:rounds(5000))],
     ok.
 
 deep_terms_need_no_stack_case() ->
@@ -352,7 +337,7 @@ replacing_elements_keeps_the_others_case() ->
          Expected = nif_get(P),
          T = nif_get(O),
          true = nif_same(P, nif_keep(Expected, 1))
-     end || _ <- lists:seq(1, rounds(2000))],
+     end || _ <- lists:seq(1, tsunami_test:rounds(2000))],
     ok.
 
 zeros_of_either_sign_case() ->
@@ -372,7 +357,7 @@ objects_are_the_same_when_equal_case() ->
              R = nif_same(nif_keep(A, 1), nif_keep(B, 1)),
              R =:= (A =:= B) orelse error({same, A, B})
          end
-     end || _ <- lists:seq(1, rounds(3000))],
+     end || _ <- lists:seq(1, tsunami_test:rounds(3000))],
     Bin = crypto_free(1000),
     true = nif_same(nif_keep({k, Bin}, 1), nif_keep({k, binary:copy(Bin)}, 1)),
     false = nif_same(nif_keep({k, Bin}, 1), nif_keep({k, <<0, (binary_part(Bin, 1, 999))/binary>>}, 1)) andalso binary:first(Bin) =/= 0,
@@ -384,7 +369,7 @@ integers_add_up_case() ->
          {Sum, Sign} = nif_add(A, B),
          Sum =:= A + B orelse error({add, A, B, Sum}),
          Sign =:= sign(A, B) orelse error({compare, A, B})
-     end || _ <- lists:seq(1, rounds(20000))],
+     end || _ <- lists:seq(1, tsunami_test:rounds(20000))],
     ok.
 
 %% The fast ways are open on every VM that is supported, whatever the size of its tables.
@@ -396,7 +381,7 @@ what_is_not_proven_has_another_way_case() ->
     try
         identifiers_compare_as_in_the_vm_case(),
         magic_references_live_as_long_as_the_object_case(),
-        [check(term(2)) || _ <- lists:seq(1, rounds(500))]
+        [check(term(2)) || _ <- lists:seq(1, tsunami_test:rounds(500))]
     after
         nif_distrust(false)
     end,
@@ -436,7 +421,7 @@ maps_of_every_mix_of_keys_case() ->
          Shuffled = [P || {_, P} <- lists:sort([{rand:uniform(), P} || P <- maps:to_list(A)])],
          Bytes = nif_encode(maps:from_list(Shuffled), true),
          check(A)
-     end || N <- [0, 1, 2, 3, 8, 16, 31, 32, 33, 40], _ <- lists:seq(1, rounds(20))],
+     end || N <- [0, 1, 2, 3, 8, 16, 31, 32, 33, 40], _ <- lists:seq(1, tsunami_test:rounds(20))],
     ok.
 
 without_refs(M) -> maps:map(fun(K, _) -> K end, M).

@@ -127,22 +127,18 @@ static tsu_status change_show(tsu_thread *self, tsu_table *table, tsu_rework *c)
     struct tsu_contents *contents = tsu_table_contents(table);
     tsu_group           *g;
     tsu_status           status;
-    tsu_key              k;
 
     if (!c->changed) return TSU_OK;
     if (c->part.stamp == 0) return TSU_GONE;
     if (c->newest == NULL) return tsu_take_part(self, table, c->key, c->len, &c->part);
     g = tsu_group_create(self, c->newest, c->count, c->bytes);
     if (g == NULL) return TSU_NOMEM;
-    tsu_table_key(&k, table->kind, c->key, c->len);
     c->edit.decide = change_decide;
     c->edit.chained = false;
     c->edit.exact = true;
     c->edit.entry = NULL;
-    c->edit.history = &contents->history;
-    c->edit.kept = false;
     c->edit.put = tsu_group_word(g);
-    status = contents->kind->edit(self, contents->root, &k, &c->edit);
+    status = tsu_contents_edit(self, contents, c->key, c->len, &c->edit);
     if (status == TSU_OK && c->edit.verdict == TSU_EDIT_FAIL) status = c->edit.status;
     if (status != TSU_OK || c->edit.verdict != TSU_EDIT_PUT) {
         tsu_group_destroy(self, g);

@@ -46,7 +46,6 @@ uint64_t tsu_table_bytes(const tsu_table *table)
 {
     const struct tsu_contents *c = tsu_table_contents(table);
     int64_t                    n = tally_sum(c, offsetof(struct tsu_tally, bytes));
-
     int64_t                    kept = (int64_t)tsu_load_relaxed(&c->history.bytes);
 
     return (n < 0 ? 0 : (uint64_t)n) + (kept < 0 ? 0 : (uint64_t)kept) + c->kind->bytes(c->root) + sizeof *c + sizeof *table;
@@ -274,12 +273,11 @@ void tsu_contents_sweep_key(tsu_thread *self, struct tsu_contents *c, const tsu_
     (void)c->kind->edit(self, c->root, key, &edit);
 }
 
-static tsu_status edit_run(tsu_thread *self, tsu_table *table, struct tsu_contents *c, const uint8_t *key, size_t len,
-                           tsu_edit *edit)
+tsu_status tsu_contents_edit(tsu_thread *self, struct tsu_contents *c, const uint8_t *key, size_t len, tsu_edit *edit)
 {
     tsu_key k;
 
-    tsu_table_key(&k, table->kind, key, len);
+    tsu_table_key(&k, c->kind, key, len);
     return edit_key(self, c, &k, edit);
 }
 
@@ -474,7 +472,7 @@ static tsu_status remove_key(tsu_thread *self, tsu_table *table, const uint8_t *
                              tsu_object_fn fn, void *ctx)
 {
     struct tsu_contents *c = tsu_table_contents(table);
-    tsu_status           status = edit_run(self, table, c, key, len, edit);
+    tsu_status           status = tsu_contents_edit(self, c, key, len, edit);
     uint64_t             old = edit->old;
     int64_t              count, handles;
     size_t               bytes;
@@ -715,7 +713,7 @@ static tsu_status bag_update(tsu_thread *self, tsu_table *table, const uint8_t *
 {
     struct tsu_contents *c = tsu_table_contents(table);
     struct bag_edit      b = {.update = update, .edit = {.decide = bag_decide, .exact = true}};
-    tsu_status           status = edit_run(self, table, c, key, len, &b.edit);
+    tsu_status           status = tsu_contents_edit(self, c, key, len, &b.edit);
     int64_t              objects, bytes, handles;
     uint64_t             old = b.edit.old;
 
@@ -762,7 +760,7 @@ tsu_status tsu_table_update(tsu_thread *self, tsu_table *table, const uint8_t *k
     u.edit.entry = NULL;
     u.update = update;
     u.record = NULL;
-    status = edit_run(self, table, c, key, len, &u.edit);
+    status = tsu_contents_edit(self, c, key, len, &u.edit);
     if (status == TSU_OK && u.edit.verdict == TSU_EDIT_FAIL) status = u.edit.status;
     if (status != TSU_OK && u.record != NULL) {
         update->unused(update, u.record->object);
@@ -871,7 +869,7 @@ bool tsu_table_patch(tsu_thread *self, tsu_table *table, const uint8_t *key, siz
     e.edit.entry = NULL;
     e.patch = patch;
     e.record = NULL;
-    if (edit_run(self, table, c, key, len, &e.edit) != TSU_OK) {
+    if (tsu_contents_edit(self, c, key, len, &e.edit) != TSU_OK) {
         patch_undo(self, &e);
         return false;
     }

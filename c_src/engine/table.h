@@ -68,6 +68,9 @@ tsu_status tsu_contents_create(tsu_thread *self, const tsu_kind *kind, uint32_t 
 /* Pinned. The reference goes when all who are pinned now have gone. */
 void tsu_contents_release(tsu_thread *self, struct tsu_contents *contents);
 
+/* As kind->edit, for those who are no batch: with the history, and a commit that is in the way is helped. */
+tsu_status tsu_contents_edit(tsu_thread *self, struct tsu_contents *contents, const uint8_t *key, size_t len, tsu_edit *edit);
+
 /* Lets go of what is kept of a key and no snapshot needs, its tombstone included. Pinned. */
 void tsu_contents_sweep_key(tsu_thread *self, struct tsu_contents *contents, const tsu_key *key);
 

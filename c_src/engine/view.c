@@ -5,11 +5,7 @@
 #include "reaper.h"
 #include "view.h"
 
-void tsu_snapshot_wait(tsu_snapshot *s)
-{
-    tsu_fence_seq();      /* what is waited for is seen before the epoch is read */
-    tsu_store_release(&s->epoch, tsu_load_acquire(&tsu_ebr_epoch));
-}
+void tsu_snapshot_wait(tsu_snapshot *s) { tsu_store_release(&s->epoch, tsu_grace_begin()); }
 
 /* Both in one piece of memory. */
 struct snapshot_table {

@@ -18,11 +18,11 @@ bool tsu_snapshot_sweep(tsu_thread *self, tsu_snapshot *snapshot, tsu_record **a
 
 void tsu_snapshot_free(tsu_thread *self, tsu_snapshot *snapshot);
 
-/* Two epochs have passed since tsu_snapshot_wait was called last: who was pinned then is not any more. */
+/* A grace is over that began when tsu_snapshot_wait was called last. */
 void tsu_snapshot_wait(tsu_snapshot *snapshot);
 static inline bool tsu_snapshot_waited(const tsu_snapshot *snapshot)
 {
-    return tsu_load_acquire(&tsu_ebr_epoch) >= tsu_load_acquire(&snapshot->epoch) + 2;
+    return tsu_grace_over(tsu_load_acquire(&snapshot->epoch));
 }
 
 #endif

@@ -382,6 +382,17 @@ static void batch_committed(world *w, const object_bytes *key)
     EXPECT(committed);
 }
 
+/* Takes the announced snapshot, which has to show what the table does, and nothing is left of either. */
+static void world_end_seen(world *w, tsu_snapshot *s)
+{
+    exact_take(w->self, s);
+    w->views[0].snapshot = s;
+    read_all(w, NULL, &w->views[0].all);
+    expect_views(w);
+    world_end(w);
+    tsu_table_destroy(w->self, w->table);
+}
+
 /* What was put on top of a commit's object while no snapshot was held does not keep what was under that, though one is announced by
  * the time the commit is settled. */
 TEST(what_a_commit_replaced_is_not_kept_for_snapshots_that_come_later)
@@ -410,12 +421,7 @@ TEST(what_a_commit_replaced_is_not_kept_for_snapshots_that_come_later)
         EXPECT_EQ(tsu_snapshot_create(self, w.table, &s), TSU_OK);
         while (w.batch != NULL) batch_step(&w, 1);
         tsu_unpin(self);
-        exact_take(self, s);
-        w.views[0].snapshot = s;
-        read_all(&w, NULL, &w.views[0].all);
-        expect_views(&w);
-        world_end(&w);
-        tsu_table_destroy(self, w.table);
+        world_end_seen(&w, s);
     }
     EXPECT_EQ(exact_left(self, before), before);
 }
@@ -446,12 +452,7 @@ TEST(a_version_is_not_given_a_past_once_it_is_replaced)
         while (w.batch != NULL) batch_step(&w, 1);
         tsu_tally_add(self, c, 0, (int64_t)tsu_version_bytes(edit.put) - (int64_t)tsu_version_retire(self, edit.old), 0);
         tsu_unpin(self);
-        exact_take(self, s);
-        w.views[0].snapshot = s;
-        read_all(&w, NULL, &w.views[0].all);
-        expect_views(&w);
-        world_end(&w);
-        tsu_table_destroy(self, w.table);
+        world_end_seen(&w, s);
     }
     EXPECT_EQ(exact_left(self, before), before);
 }

@@ -71,6 +71,14 @@ static bool slice_over(search *q)
 
 /* ---- Looking ---- */
 
+/* What the program has made of an object; 0: memory is short. */
+static ERL_NIF_TERM result_term(const search *q, const uint8_t *object, const tsu_ms_result *r)
+{
+    const uint8_t *p = r->term;
+
+    return r->outcome == TSU_MS_OBJECT ? tsu_nif_decode_object(q->env, object) : tsu_nif_decode_term(q->env, &p);
+}
+
 /* The objects of a key are changed in one go, and are one hit. */
 static void hit_add(search *q, const uint8_t *object)
 {
@@ -95,9 +103,8 @@ static bool search_show(void *ctx, const uint8_t *object)
     if (TSU_UNLIKELY(q->status != TSU_OK)) return false;
     if (r.outcome != TSU_MS_NO_MATCH) {
         if (j->mode <= REVERSE) {
-            const uint8_t *p = r.term;
-            ERL_NIF_TERM   term = r.outcome == TSU_MS_OBJECT ? tsu_nif_decode_object(q->env, object)
-                                                             : tsu_nif_decode_term(q->env, &p);
+            ERL_NIF_TERM term = result_term(q, object, &r);
+
             if (TSU_UNLIKELY(term == 0)) {
                 q->status = TSU_NOMEM;
                 return false;
@@ -167,13 +174,12 @@ static tsu_status key_run(search *q, const tsu_call *c, ERL_NIF_TERM term)
 /* The result for an object, which goes with it. */
 static tsu_verdict take(search *q, const uint8_t *old, const tsu_ms_result *r)
 {
-    job           *j = q->job;
-    const uint8_t *p = r->term;
-    ERL_NIF_TERM   term;
+    job         *j = q->job;
+    ERL_NIF_TERM term;
 
     if (q->update.hits == 0) j->taken = j->list;               /* asked for the first time, or anew */
     if (q->update.hits == j->count_max - j->count) return TSU_EDIT_KEEP;
-    term = r->outcome == TSU_MS_OBJECT ? tsu_nif_decode_object(q->env, old) : tsu_nif_decode_term(q->env, &p);
+    term = result_term(q, old, r);
     if (TSU_UNLIKELY(term == 0)) {
         q->status = TSU_NOMEM;
         return TSU_EDIT_FAIL;
@@ -407,20 +413,20 @@ static bool is_all(ErlNifEnv *env, ERL_NIF_TERM spec)
            && result == tsu_atom_true;
 }
 
-/* argv: an epoch, and the resource with what was cleared in it. Who was under way then may still have changed that: it is counted
+/* argv: when a grace began, and the resource with what was cleared in it. Who was under way then may still have changed that: it is counted
  * when they are through. */
 static ERL_NIF_TERM cleared_count(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     tsu_thread  *self = tsu_thread_self();
-    ErlNifUInt64 epoch;
+    ErlNifUInt64 begun;
     void        *object;
     tsu_slices  *state;
     uint64_t     count;
 
-    if (!enif_get_uint64(env, argv[0], &epoch) || !enif_get_resource(env, argv[1], tsu_type_slices, &object))
+    if (!enif_get_uint64(env, argv[0], &begun) || !enif_get_resource(env, argv[1], tsu_type_slices, &object))
         return enif_make_badarg(env);
     state = object;
-    if (self != NULL && !tsu_grace_over(self, epoch)) {
+    if (self != NULL && !tsu_grace_help(self, begun)) {
         (void)enif_consume_timeslice(env, 10);
         return enif_schedule_nif(env, "search", 0, cleared_count, argc, argv);
     }
@@ -440,8 +446,7 @@ static ERL_NIF_TERM clear(tsu_call *c)
     if (state != NULL) enif_release_resource(state);
     tsu_call_end(c);
     if (s != TSU_OK) return tsu_reply_status(env, s);
-    tsu_fence_seq();            /* the new contents before the epoch */
-    wait[0] = enif_make_uint64(env, tsu_load_acquire(&tsu_ebr_epoch));
+    wait[0] = enif_make_uint64(env, tsu_grace_begin());
     return cleared_count(env, 2, wait);
 }
 
@@ -563,6 +568,13 @@ static bool mode_read(ERL_NIF_TERM term, search_mode *mode)
     return false;
 }
 
+/* What is no number of results is 0: refused once the table is known. */
+static uint64_t count_max_read(ERL_NIF_TERM term)
+{
+    int64_t max;
+    return tsu_small_read(term, &max) && max > 0 ? (uint64_t)max : 0;
+}
+
 /* search(T, Specification, select | reverse | count | delete | replace) */
 TSU_NIF(tsu_nif_search)
 {
@@ -579,10 +591,9 @@ TSU_NIF(tsu_nif_select_take)
 {
     job     j = { .table = argv[0], .spec = argv[1], .mode = TAKE, .count_max = UINT64_MAX, .cursor = tsu_atom_start,
                   .list = tsu_nil, .taken = tsu_nil, .within = tsu_nil };
-    int64_t max;
 
     (void)argc;
-    if (argv[2] != tsu_atom_all) j.count_max = tsu_small_read(argv[2], &max) && max > 0 ? (uint64_t)max : 0;
+    if (argv[2] != tsu_atom_all) j.count_max = count_max_read(argv[2]);
     return job_run(env, &j);
 }
 
@@ -592,11 +603,10 @@ TSU_NIF(tsu_nif_chunk)
 {
     job     j = { .table = argv[0], .spec = argv[1], .chunk = true, .cursor = argv[3], .list = tsu_nil, .taken = tsu_nil,
                   .within = tsu_nil };
-    int64_t max;
 
     (void)argc;
     if (!mode_read(argv[2], &j.mode) || j.mode > REVERSE) return enif_make_badarg(env);
-    j.count_max = tsu_small_read(argv[4], &max) && max > 0 ? (uint64_t)max : 0;      /* 0: refused once the table is known */
+    j.count_max = count_max_read(argv[4]);
     return job_run(env, &j);
 }
 
@@ -605,12 +615,11 @@ TSU_NIF(tsu_nif_range)
 {
     job     j = { .table = argv[0], .spec = argv[1], .ranged = true, .count_max = UINT64_MAX, .cursor = tsu_atom_start,
                   .list = tsu_nil, .taken = tsu_nil, .within = tsu_nil };
-    int64_t max;
 
     (void)argc;
     if (!mode_read(argv[2], &j.mode) || j.mode > REVERSE) return enif_make_badarg(env);
     j.chunk = argv[3] != tsu_atom_none;
-    if (j.chunk) j.count_max = tsu_small_read(argv[3], &max) && max > 0 ? (uint64_t)max : 0;
+    if (j.chunk) j.count_max = count_max_read(argv[3]);
     return job_run(env, &j);
 }
 

@@ -111,8 +111,6 @@ ERL_NIF_TERM tsu_view_count_first(ErlNifEnv *env, ERL_NIF_TERM (*fn)(ErlNifEnv *
 }
 
 /* --- making and releasing --------------------------------------------------------------------- */
-#define FREED_MAX 16u       /* pieces, while waiting for the epoch */
-
 /* argv: the view. It is answered when it is taken. */
 static ERL_NIF_TERM snapshot_wait(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
@@ -129,7 +127,7 @@ static ERL_NIF_TERM snapshot_wait(ErlNifEnv *env, int argc, const ERL_NIF_TERM a
         taken = s == NULL || tsu_snapshot_take(s);      /* NULL: the table is gone, which the next call finds out */
         tsu_unpin(self);
         if (taken) return argv[0];
-        (void)tsu_ebr_collect(self, FREED_MAX);
+        (void)tsu_ebr_collect(self, TSU_GRACE_PIECES_MAX);
     }
     (void)enif_consume_timeslice(env, 100);
     return enif_schedule_nif(env, "snapshot", 0, snapshot_wait, argc, argv);

@@ -107,15 +107,15 @@ TSU_NIF(tsu_nif_delete_table)
     return mine ? with_anchor(env, anchor, tsu_atom_true) : tsu_reply_badarg(env, tsu_atom_id);
 }
 
-/* argv: an epoch, and the answer of a rename that was done in it. The answer is given when every call that had found the
+/* argv: when a grace began, and the answer of a rename that was done before. The answer is given when every call that had found the
  * table by its old name is over (E1): none of them may come after what the caller does next. */
 static ERL_NIF_TERM rename_wait(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     tsu_thread *self = tsu_thread_self();
-    ErlNifUInt64 epoch;
+    ErlNifUInt64 begun;
 
-    if (!enif_get_uint64(env, argv[0], &epoch)) return enif_make_badarg(env);
-    if (self == NULL || tsu_grace_over(self, epoch)) return argv[1];
+    if (!enif_get_uint64(env, argv[0], &begun)) return enif_make_badarg(env);
+    if (self == NULL || tsu_grace_help(self, begun)) return argv[1];
     (void)enif_consume_timeslice(env, 100);
     return enif_schedule_nif(env, "rename", 0, rename_wait, argc, argv);
 }
@@ -136,8 +136,7 @@ TSU_NIF(tsu_nif_rename)
     if (s == TSU_EXISTS) s = TSU_BADARG;                /* as ets: no cause */
     if (s != TSU_OK) return tsu_reply_status(env, s);
     if (!named) return argv[0];
-    tsu_fence_seq();            /* the new name before the epoch */
-    wait[0] = enif_make_uint64(env, tsu_load_acquire(&tsu_ebr_epoch));
+    wait[0] = enif_make_uint64(env, tsu_grace_begin());
     wait[1] = with_anchor(env, anchor, argv[1]);
     return rename_wait(env, 2, wait);
 }

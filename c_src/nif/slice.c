@@ -48,13 +48,10 @@ void tsu_slices_dtor(ErlNifEnv *env, void *object)
     tsu_slices_deinit(object);
 }
 
-#define FREED_MAX 16u       /* pieces, while waiting for the epoch */
-
-bool tsu_grace_over(tsu_thread *self, uint64_t epoch)
+bool tsu_grace_help(tsu_thread *self, uint64_t begun)
 {
-    for (int i = 0; i < 2 && tsu_load_acquire(&tsu_ebr_epoch) < epoch + 2; i++)
-        (void)tsu_ebr_collect(self, FREED_MAX);
-    return tsu_load_acquire(&tsu_ebr_epoch) >= epoch + 2;
+    for (int i = 0; i < 2 && !tsu_grace_over(begun); i++) (void)tsu_ebr_collect(self, TSU_GRACE_PIECES_MAX);
+    return tsu_grace_over(begun);
 }
 
 ERL_NIF_TERM tsu_within_term(ErlNifEnv *env, const tsu_scan *scan, ERL_NIF_TERM list, uint64_t count)

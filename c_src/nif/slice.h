@@ -38,8 +38,9 @@ typedef struct tsu_slices {
     struct tsu_contents *cleared;    /* the same */
 } tsu_slices;
 
-/* Whether all calls that were under way in that epoch are over (E1). Helps it along. Not pinned. */
-bool tsu_grace_over(tsu_thread *self, uint64_t epoch);
+#define TSU_GRACE_PIECES_MAX 16u        /* freed at a time by who waits for a grace */
+/* As tsu_grace_over, helping it along. Not pinned. */
+bool tsu_grace_help(tsu_thread *self, uint64_t begun);
 
 /* Where a scan has stopped within the objects of a key; `list` and `count` were there when they began. */
 ERL_NIF_TERM tsu_within_term(ErlNifEnv *env, const tsu_scan *scan, ERL_NIF_TERM list, uint64_t count);

@@ -2,6 +2,7 @@
  * ordered, and has to obey the order's laws. */
 #include "term/order.h"
 #include "term/hash.h"
+#include "testing/fuzz_blobs.h"
 
 #include <stdlib.h>
 
@@ -23,16 +24,6 @@ static const uint8_t *node_of(size_t *len, uint32_t *creation)
     *creation = 1;
     return (const uint8_t *)"a@bc";
 }
-
-#define BLOB_MAX 4096
-static const uint8_t *blob_of(uint64_t handle)
-{
-    static uint8_t bytes[2][BLOB_MAX];
-
-    return bytes[handle & 1];
-}
-
-static void handle_ignore(uint64_t handle) { (void)handle; }
 
 /* Walks every token; false if there is a blob larger than what blob_of has. */
 static bool walk(const uint8_t *p, const uint8_t *end)

@@ -3,6 +3,7 @@
  * out must not match. */
 #include "term/matchplan.h"
 #include "term/matchspec_inner.h"
+#include "testing/fuzz_blobs.h"
 
 /* Atoms by number: names that mean something, and variables. */
 static const char *const names[] = {
@@ -34,16 +35,6 @@ static bool atom_of(const uint8_t *text, size_t len, uint64_t *atom)
         if (strlen(names[*atom]) == len && memcmp(names[*atom], text, len) == 0) return true;
     return false;
 }
-
-#define BLOB_MAX 4096
-static const uint8_t *blob_of(uint64_t handle)
-{
-    static uint8_t bytes[2][BLOB_MAX];
-
-    return bytes[handle & 1];
-}
-
-static void handle_ignore(uint64_t handle) { (void)handle; }
 
 /* No blob larger than what blob_of has, and no integer that takes long to multiply; atoms have one number to a text. */
 static bool usable(const uint8_t *p, const uint8_t *end)

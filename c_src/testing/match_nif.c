@@ -1,11 +1,10 @@
 /* match_nif.c: match specifications as functions of Erlang, so that tsunami_match_tests.erl can hold them against
  * ets. Belongs to tests only. */
-#include "nif/term.h"
 #include "term/arith.h"
 #include "term/matchplan.h"
 #include "term/matchvm.h"
+#include "testing/test_nif.h"
 
-static ERL_NIF_TERM atom(ErlNifEnv *env, const char *name) { return enif_make_atom(env, name); }
 static uint64_t atom_number(ErlNifEnv *env, const char *name) { return atom(env, name) >> 6; }
 
 static ErlNifEnv *atoms_env;
@@ -175,16 +174,6 @@ static ERL_NIF_TERM covers(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
     tsu_writer_deinit(&w);
     tsu_plan_destroy(p);
     return out;
-}
-
-static ERL_NIF_TERM fail_after(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
-{
-    long n;
-
-    (void)argc;
-    if (!enif_get_long(env, argv[0], &n)) return enif_make_badarg(env);
-    tsu_env_fail_after(n);
-    return atom(env, "ok");
 }
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info)

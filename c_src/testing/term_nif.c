@@ -3,8 +3,7 @@
 #include "nif/term.h"
 #include "term/hash.h"
 #include "term/order.h"
-
-static ERL_NIF_TERM atom(ErlNifEnv *env, const char *name) { return enif_make_atom(env, name); }
+#include "testing/test_nif.h"
 
 static ERL_NIF_TERM answer(ErlNifEnv *env, tsu_writer *w)
 {
@@ -258,17 +257,6 @@ static ERL_NIF_TERM allocated(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     (void)argc;
     (void)argv;
     return enif_make_uint64(env, tsu_env_bytes_allocated());
-}
-
-/* fail_after(N): the next N allocations succeed and the others fail; N < 0 ends it. */
-static ERL_NIF_TERM fail_after(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
-{
-    long n;
-
-    (void)argc;
-    if (!enif_get_long(env, argv[0], &n)) return enif_make_badarg(env);
-    tsu_env_fail_after(n);
-    return atom(env, "ok");
 }
 
 /* distrust(Bool) -> bits of what load has proven. */

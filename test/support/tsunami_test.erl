@@ -4,7 +4,7 @@
 %% tests are tried out on the real thing. TSU_SEED is the seed of every random test.
 -module(tsunami_test).
 -export([module/0, is_ets/0, seed/0, print/2, call/3, has/2, outcome/3, in_process/1, spawn_owner/1, ask/2, stop/1, wait_until/1,
-         collect/2, resident_kb/0, settle/0, kinds/0, each_kind/1, text/2, with_file/1, not_ets/1]).
+         collect/2, resident_kb/0, settle/0, kinds/0, each_kind/1, text/2, with_file/1, not_ets/1, nif_loaded/1, nif_cases/2, rounds/1]).
 
 -spec module() -> module().
 module() ->
@@ -19,6 +19,21 @@ is_ets() -> module() =:= ets.
 not_ets(Why) ->
     is_ets() andalso throw({skip, "ets " ++ Why}),
     ok.
+
+%% What erlang:load_nif/2 has answered, for a library that stays when its module is loaded again.
+nif_loaded({error, {reload, _}}) -> ok;
+nif_loaded(Loaded) -> Loaded.
+
+%% A test of each of a module's functions `..._case`, which need a library that has been loaded, or has not.
+nif_cases(Module, ok) ->
+    Seed = seed(),
+    {inorder, [{timeout, 120, {atom_to_list(Name), fun() -> rand:seed(exsss, Seed), Module:Name() end}}
+               || {Name, 0} <- Module:module_info(exports), lists:suffix("_case", atom_to_list(Name))]};
+nif_cases(Module, {error, Why}) ->
+    {"the library loads", fun() -> error({Module, Why}) end}.
+
+%% So many, or what TSU_ROUNDS says in percent.
+rounds(N) -> N * list_to_integer(os:getenv("TSU_ROUNDS", "100")) div 100 + 1.
 
 %% The seed is printed even if the test's own output is thrown away.
 seed() ->

@@ -88,6 +88,14 @@ static inline void tsu_pin(tsu_thread *self)
     }
 }
 
+/* A grace: who is pinned when it begins is not any more when it is over (E1). What they are not to miss is written before. */
+static inline uint64_t tsu_grace_begin(void)
+{
+    tsu_fence_seq();
+    return tsu_load_acquire(&tsu_ebr_epoch);
+}
+static inline bool tsu_grace_over(uint64_t begun) { return tsu_load_acquire(&tsu_ebr_epoch) >= begun + 2; }
+
 /* Collects a little when enough has gathered. */
 TSU_APART void tsu_ebr_relax(tsu_thread *self);
 #define TSU_EBR_BYTES_RELAX 65536
