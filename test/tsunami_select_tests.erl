@@ -6,7 +6,7 @@
 
 -include_lib("eunit/include/eunit.hrl").
 
--export([random_case/1, random_case/3, difference/1, on_ets_alone/1, leaves/2]).       %% for tsunami_spec_campaign
+-export([random_case/1, random_case/3, difference/1, difference/2, on_ets_alone/1, leaves/2]).       %% for tsunami_spec_campaign
 
 -define(KINDS, [set, ordered_set, bag, duplicate_bag]).
 
@@ -29,6 +29,29 @@ random(What, Rounds) ->
      end || _ <- lists:seq(1, Rounds * list_to_integer(os:getenv("TSU_ROUNDS", "100")) div 100 + 1)],
     ok.
 
+%% What a campaign holds ets itself against where it differs.
+the_model_answers_as_ets_test_() ->
+    {timeout, 300, fun() ->
+        rand:seed(exsss, {1, 2, 3}),
+        [begin
+             #{kind := Kind, keypos := KeyPos, objects := Objects} = Case = random_case(pick([search, change])),
+             Tables = [{M, M:new(t, [Kind, {keypos, KeyPos}])} || M <- [ets, tsunami_spec_model]],
+             [true = ets:insert(T, O) || {_, T} <- Tables, O <- Objects],
+             ?assertEqual({Case, none}, {Case, first_different(Kind, calls(Case), hd(Tables), lists:last(Tables))}),
+             [ets:delete(T) || {_, T} <- Tables]
+         end || _ <- lists:seq(1, 2000)]
+    end}.
+
+a_fault_of_ets_is_told_from_one_of_tsunami_test() ->
+    Search = #{kind => set, keypos => 1, objects => [{I} || I <- [1, 2]], limit => 1, call => search,
+               spec => [{{1}, [], ['$_']}, {{2}, [], ['$_']}]},
+    ?assertEqual(none, difference(Search)),
+    ?assertEqual(none, difference(Search, tsunami_spec_model)),
+    tsunami_faulty:fault(missed),
+    try ?assertMatch({select, [{1}], [{1}, {2}]}, difference(Search, tsunami_faulty))
+    after tsunami_faulty:fault(none)
+    end.
+
 %% A table and a specification; tsunami_spec_campaign makes them smaller when they differ.
 random_case(What) -> random_case(What, fun object/1, fun(KeyPos, _) -> spec(KeyPos) end).
 
@@ -38,15 +61,17 @@ random_case(What, Object, Spec) ->
     #{kind => pick(?KINDS), keypos => KeyPos, objects => Objects, limit => 1 + upto(5), spec => Spec(KeyPos, Objects),
       call => case What of search -> search; change -> pick([select_delete, match_delete, select_replace]) end}.
 
-%% `none`, or {What, Answer of ets, Answer of tsunami}.
-difference(#{kind := Kind, keypos := KeyPos, objects := Objects} = Case) ->
-    E = ets:new(e, [Kind, {keypos, KeyPos}]),
+difference(Case) -> difference(Case, ets).
+
+%% `none`, or {What, Answer of that module, Answer of tsunami}.
+difference(#{kind := Kind, keypos := KeyPos, objects := Objects} = Case, Other) ->
+    E = Other:new(e, [Kind, {keypos, KeyPos}]),
     T = tsunami:new(t, [Kind, {keypos, KeyPos}]),
     %% One by one: ets puts a list into a bag in reverse.
-    [begin ets:insert(E, O), tsunami:insert(T, O) end || O <- Objects],
-    try first_different(Kind, calls(Case), E, T)
+    [begin Other:insert(E, O), tsunami:insert(T, O) end || O <- Objects],
+    try first_different(Kind, calls(Case), {Other, E}, {tsunami, T})
     after
-        ets:delete(E),
+        Other:delete(E),
         tsunami:delete(T)
     end.
 
@@ -56,11 +81,11 @@ on_ets_alone(#{kind := Kind, keypos := KeyPos, objects := Objects} = Case) ->
     [answer(Kind, F, ets, E) || {_, F} <- calls(Case)],
     ets:delete(E).
 
-first_different(_Kind, [], _E, _T) ->
+first_different(_Kind, [], _, _) ->
     none;
-first_different(Kind, [{What, F} | Calls], E, T) ->
-    case {answer(Kind, F, ets, E), answer(Kind, F, tsunami, T)} of
-        {A, A} -> first_different(Kind, Calls, E, T);
+first_different(Kind, [{What, F} | Calls], {M1, T1}, {M2, T2}) ->
+    case {answer(Kind, F, M1, T1), answer(Kind, F, M2, T2)} of
+        {A, A} -> first_different(Kind, Calls, {M1, T1}, {M2, T2});
         {A, B} -> {What, shown(A), shown(B)}
     end.
 

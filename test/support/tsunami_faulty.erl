@@ -1,7 +1,8 @@
 %% tsunami_faulty: ets with a fault planted in it, which a checker must find.
 %%
 %% fault/1 picks one: none, stale_reads (a process now and then gets what it had read before), lost_insert (one in fifty), loose_delete (delete_object
-%% by == instead of =:=), size (delete forgets to count), half_list (a reader can come between the halves of a list).
+%% by == instead of =:=), size (delete forgets to count), half_list (a reader can come between the halves of a list), missed (searches do
+%% not find what matches the last of several clauses).
 -module(tsunami_faulty).
 -export([fault/1, '$handle_undefined_function'/2]).
 
@@ -39,5 +40,7 @@ faulty(half_list, insert, [T, L]) when is_list(L) ->
     ets:insert(T, A),
     erlang:yield(),
     ets:insert(T, B);
+faulty(missed, select, [T, [_, _ | _] = Spec]) ->
+    ets:select(T, lists:droplast(Spec));
 faulty(_, Function, Args) ->
     tsunami_test:call(ets, Function, Args).
