@@ -60,6 +60,7 @@ tsu_status tsu_lookup_part(tsu_thread *self, tsu_table *table, const uint8_t *ke
                            tsu_object_fn fn, void *ctx);
 bool tsu_member(tsu_thread *self, tsu_table *table, const uint8_t *key, size_t len);
 
+/* Where an object takes time to write, tsu_lookup_begin as soon as its key is written saves some of the wait. */
 tsu_status tsu_insert(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len);
 /* *inserted false: the key was there. */
 tsu_status tsu_insert_new(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len,

@@ -342,11 +342,15 @@ static tsu_verdict insert_decide(tsu_edit *edit, tsu_thread *self, uint64_t curr
     return TSU_EDIT_FAIL;
 }
 
+/* What took longer to write than this had its key begun before (engine.h, tsu_insert). */
+#define SHORT_OBJECT_BYTES 48
+
 static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len, bool new_only,
                              bool *inserted)
 {
     struct tsu_contents *c = tsu_table_contents(table);
     struct insert        in;
+    bool                 long_written = len > SHORT_OBJECT_BYTES || (object[0] & TSU_OBJECT_HANDLES) != 0;
     int64_t              weight = (int64_t)tsu_slab_round(tsu_record_bytes(len)), handles = (object[0] & TSU_OBJECT_HANDLES) != 0;
     size_t               key_len, old_bytes = 0;
     const uint8_t       *key;
@@ -355,7 +359,7 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
 
     key = tsu_object_key(object, table->keypos, &key_len);
     tsu_table_key(&k, table->kind, key, key_len);
-    if (table->kind->fetch != NULL) table->kind->fetch(c->root, &k);
+    if (table->kind->fetch != NULL) (long_written ? table->kind->fetch_next : table->kind->fetch)(c->root, &k);
     in.record = tsu_record_create(self, object, len);
     if (in.record == NULL) return TSU_NOMEM;
     /* one by one: an initializer clears all of it, by a string instruction that is slow to start */

@@ -20,15 +20,17 @@ static ERL_NIF_TERM insert_more(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
 static ERL_NIF_TERM insert_one(ErlNifEnv *env, tsu_call *c, ERL_NIF_TERM term, bool new_only, bool *again)
 {
     tsu_key_arg object;
-    tsu_status  s = tsu_object_read(&object, env, term, c->live->keypos);
+    tsu_status  s;
     bool        inserted = true;
 
+    tsu_writer_init(&object.w, object.buffer, sizeof object.buffer);
+    s = tsu_nif_encode_object_for(env, term, c->table, &object.w);
     if (TSU_LIKELY(s == TSU_OK)) {
         s = new_only ? tsu_insert_new(c->self, c->table, object.w.bytes, object.w.len, &inserted)
                      : tsu_insert(c->self, c->table, object.w.bytes, object.w.len);
         if (s == TSU_OK && inserted) tsu_writer_give(&object.w);
-        tsu_key_done(&object);
     }
+    tsu_writer_deinit(&object.w);
     tsu_call_end(c);
     if (TSU_LIKELY(s == TSU_OK)) return tsu_reply_bool(inserted);
     *again = s == TSU_AGAIN;

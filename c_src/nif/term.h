@@ -38,6 +38,10 @@ tsu_status tsu_nif_encode_key(ErlNifEnv *env, ERL_NIF_TERM term, tsu_writer *w);
 /* Appends an object; element `keypos` is written as a key. TSU_BADARG: not a tuple, or too few elements.
  * A keypos of 0 means that no element is a key. */
 tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos, tsu_writer *w);
+struct tsu_table;
+/* The same for a table into which it is to go: what there is of its key is on its way to the processor while the rest is written.
+ * Pinned. */
+tsu_status tsu_nif_encode_object_for(ErlNifEnv *env, ERL_NIF_TERM tuple, struct tsu_table *table, tsu_writer *w);
 
 /* One term, moving *p behind it; or a whole object as a tuple. 0: memory is short. */
 ERL_NIF_TERM tsu_nif_decode_term_slow(ErlNifEnv *env, const uint8_t **p);

@@ -1,4 +1,5 @@
 /* term_encode.c: walks a term of the VM with an explicit stack, never by recursion, and writes it. */
+#include "engine.h"
 #include "nif/etf.h"
 #include "nif/share.h"
 #include "nif/term_inner.h"
@@ -613,17 +614,19 @@ static inline size_t words_put(uint8_t **p, const uint8_t *end, const ERL_NIF_TE
     return i;
 }
 
-tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos, tsu_writer *w)
+/* table: NULL, or whose key it is. */
+static tsu_status encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, size_t keypos, tsu_table *table, tsu_writer *w)
 {
     const ERL_NIF_TERM *elements;
     size_t              arity, i;
     tsu_object_mark     mark;
+    tsu_key             key;
     uint8_t            *begin, *p;
 
     if (w->status != TSU_OK) return w->status;
     if ((tuple & 3) != 2 || !tsu_is_tuple(tuple)) return TSU_BADARG;
     elements = tsu_tuple_get(env, tuple, &arity);
-    if (arity < (size_t)keypos) return TSU_BADARG;
+    if (arity < keypos) return TSU_BADARG;
     if (!tsu_writer_room(w, TSU_OBJECT_HEAD_MAX)) return w->status;
     begin = w->bytes + w->len;
     p = begin + 2;
@@ -634,12 +637,13 @@ tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos,
         w->len += (size_t)(p - begin);
         return TSU_OK;
     }
+    if (table != NULL && keypos == 1 && i > 0) tsu_lookup_begin(table, begin + 2, tsu_term_len(begin + 2), &key);
     tsu_write_object_begin(w, arity, &mark);
     if (arity < 15) w->len = (size_t)(p - w->bytes);        /* what has been written stays */
     else i = 0;
     w->share = true;
     for (; i < arity && w->status == TSU_OK; i++) {
-        w->key = i + 1 == (size_t)keypos;
+        w->key = i + 1 == keypos;
         encode(env, elements[i], w, true);
         w->key = false;
         p = w->bytes + w->len;
@@ -649,4 +653,14 @@ tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos,
     w->share = false;
     tsu_write_object_end(w, arity, &mark);
     return w->status;
+}
+
+tsu_status tsu_nif_encode_object(ErlNifEnv *env, ERL_NIF_TERM tuple, int keypos, tsu_writer *w)
+{
+    return encode_object(env, tuple, (size_t)keypos, NULL, w);
+}
+
+tsu_status tsu_nif_encode_object_for(ErlNifEnv *env, ERL_NIF_TERM tuple, tsu_table *table, tsu_writer *w)
+{
+    return encode_object(env, tuple, tsu_table_keypos(table), table, w);
 }

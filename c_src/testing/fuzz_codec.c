@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             CHECK(tsu_term_validate(e, len, false) == TSU_OK);
             spot_check(data, size, i, e, len);
         }
-        if (walk(p, tsu_object_handles(data, &len))) {
+        if (walk(p, tsu_object_elements_end(data))) {
             CHECK(tsu_object_same(data, data));
             tsu_writer_init(&w, NULL, 0);
             if (tsu_object_replace(data, NULL, 0, &w) == TSU_OK) {

@@ -279,10 +279,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     s.self = self;
     CHECK(tsu_ms_scratch_for(&s, ms) == TSU_OK);
     for (p += len; end - p > 2 && p[1] < 0x80 && p[1] >= 2 && p[1] <= end - p; p += p[1]) {
-        size_t arity, handles;
+        size_t arity;
 
         if (tsu_codec_validate(p, p[1]) != TSU_OK) continue;
-        if (usable(tsu_object_elements(p, &arity), tsu_object_handles(p, &handles))) run_on(ms, &s, p);
+        if (usable(tsu_object_elements(p, &arity), tsu_object_elements_end(p))) run_on(ms, &s, p);
     }
     tsu_ms_scratch_deinit(&s);
     tsu_ms_destroy(ms);

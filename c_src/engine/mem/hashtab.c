@@ -135,6 +135,17 @@ static void hash_fetch(tsu_root *root, const tsu_key *key)
     if (TSU_LIKELY(line != NULL)) __builtin_prefetch(line, 1);
 }
 
+static void hash_fetch_next(tsu_root *root, const tsu_key *key)
+{
+    const struct hash_dir *dir = hash_root_dir(root);
+    struct hash_line      *line = hash_dir_line(dir, key->mark);
+    unsigned               matches;
+
+    if (TSU_UNLIKELY(line == NULL)) return;
+    matches = head_matches(line, hash_tag(key->mark, dir->level));
+    if (matches != 0) __builtin_prefetch(tsu_cell_version(tsu_load_relaxed(&line->slot[__builtin_ctz(matches)])));
+}
+
 static uint64_t hash_find(tsu_thread *self, tsu_root *root, const tsu_key *key)
 {
     struct hash_dir *dir = hash_root_dir(root);
@@ -392,6 +403,7 @@ const tsu_kind tsu_kind_hash = {
     .reap = tsu_hash_reap,
     .bytes = tsu_hash_bytes,
     .fetch = hash_fetch,
+    .fetch_next = hash_fetch_next,
     .find = hash_find,
     .edit = hash_edit,
     .install = hash_install,

@@ -60,6 +60,8 @@ typedef struct tsu_kind {
 
     /* Has the processor fetch what edit will look at first: worth it if there is something else to do until then. NULL: nothing. */
     void (*fetch)(tsu_root *root, const tsu_key *key);
+    /* The same for what edit looks at after that, which is known only when the first has come. NULL if fetch is. */
+    void (*fetch_next)(tsu_root *root, const tsu_key *key);
 
     /* The word (kind and pointer) of the key's committed version; kind EMPTY: absent. */
     uint64_t (*find)(tsu_thread *self, tsu_root *root, const tsu_key *key);

@@ -80,6 +80,7 @@ void tsu_write_handle(tsu_writer *w, uint64_t handle)
         w->handle_cap = cap;
     }
     w->handles[w->handle_count++] = handle;
+    w->blob_end = 0;
 }
 
 void tsu_write_float(tsu_writer *w, double v)
@@ -160,6 +161,7 @@ void tsu_write_blob(tsu_writer *w, uint64_t size, uint64_t handle)
     tsu_write_bytes(w, bytes, 8);
     w->loose = true;
     tsu_write_handle(w, handle);
+    w->blob_end = w->len;
 }
 
 void tsu_write_string(tsu_writer *w, const uint8_t *bytes, size_t n)
@@ -240,7 +242,7 @@ void tsu_write_map_end(tsu_writer *w, tsu_map_mark *marks, size_t n)
     pair      few[16];
     pair     *pairs = few;
     bool      sorted = true;
-    size_t    begin, bytes, handles;
+    size_t    begin, bytes, handles, last_end;
     uint8_t  *copy;
     uint64_t *handle_copy;
     size_t    scratch;
@@ -278,6 +280,8 @@ void tsu_write_map_end(tsu_writer *w, tsu_map_mark *marks, size_t n)
                 handle_to += pairs[i].handle_count;
             }
         }
+        last_end = begin + pairs[n - 1].at + pairs[n - 1].len;
+        w->blob_end = w->blob_end == last_end ? marks[n].at : 0;
     }
     if (copy != NULL) tsu_env_free(copy, scratch);
     if (pairs != NULL && pairs != few) tsu_env_free(pairs, n * sizeof *pairs);
@@ -286,9 +290,12 @@ void tsu_write_map_end(tsu_writer *w, tsu_map_mark *marks, size_t n)
 void tsu_write_object_end_slow(tsu_writer *w, const tsu_object_mark *mark)
 {
     size_t  handles = w->handle_count - mark->handle;
+    uint8_t flags = (uint8_t)((handles > 0 ? TSU_OBJECT_HANDLES : 0) | (w->loose ? TSU_OBJECT_LOOSE : 0));
     size_t  len, n;
 
-    if (handles > 0) {
+    if (handles == 1 && w->blob_end == w->len) {
+        flags |= TSU_OBJECT_LAST;
+    } else if (handles > 0) {
         uint8_t count[4];
         if (handles > UINT32_MAX) { w->status = TSU_LIMIT; return; }
         tsu_put32(count, (uint32_t)handles);
@@ -304,7 +311,7 @@ void tsu_write_object_end_slow(tsu_writer *w, const tsu_object_mark *mark)
         w->len += n - 1;
     }
     tsu_varint_put(w->bytes + mark->at + 1, len + n - 1);
-    w->bytes[mark->at] |= (uint8_t)((handles > 0 ? TSU_OBJECT_HANDLES : 0) | (w->loose ? TSU_OBJECT_LOOSE : 0));
+    w->bytes[mark->at] |= flags;
 }
 
 /* ---- Reader ---- */
@@ -697,11 +704,11 @@ tsu_status tsu_codec_validate(const uint8_t *bytes, size_t len)
     const uint8_t *end = bytes + len;
     const uint8_t *trailer, *q;
     uint64_t       total, arity, handles = 0, at = 0;
-    bool           loose = false;
+    bool           loose = false, last;
     tsu_token      t;
 
     if (len < 2) return TSU_CORRUPT;
-    if (bytes[0] & 0xc0) return TSU_CORRUPT;
+    if (bytes[0] & 0x80) return TSU_CORRUPT;
     if (!varint_checked(&p, end, &total) || total != len) return TSU_CORRUPT;
     arity = bytes[0] & TSU_OBJECT_ARITY;
     if (arity == 15 && (!varint_checked(&p, end, &arity) || arity < 15)) return TSU_CORRUPT;
@@ -709,9 +716,10 @@ tsu_status tsu_codec_validate(const uint8_t *bytes, size_t len)
     q = p;
     if (!terms_check(&p, end, arity, &handles, &loose)) return TSU_CORRUPT;
     if (loose && !(bytes[0] & TSU_OBJECT_LOOSE)) return TSU_CORRUPT;
-    if (!(bytes[0] & TSU_OBJECT_HANDLES)) return p == end && handles == 0 ? TSU_OK : TSU_CORRUPT;
-    if (handles == 0 || handles > UINT32_MAX) return TSU_CORRUPT;
-    if ((uint64_t)(end - p) != handles * 8 + 4) return TSU_CORRUPT;
+    last = handles == 1 && tsu_terms_end_in_blob(q, p);
+    if (last != ((bytes[0] & TSU_OBJECT_LAST) != 0) || (handles > 0) != ((bytes[0] & TSU_OBJECT_HANDLES) != 0)) return TSU_CORRUPT;
+    if (handles == 0 || last) return p == end ? TSU_OK : TSU_CORRUPT;
+    if (handles > UINT32_MAX || (uint64_t)(end - p) != handles * 8 + 4) return TSU_CORRUPT;
     if (tsu_get32(end - 4) != handles) return TSU_CORRUPT;
     for (trailer = p; q < trailer;) {           /* a blob has the same handle in both places */
         tsu_term_next(&q, &t);

@@ -31,15 +31,16 @@
  *
  * An OBJECT is a tuple in a table:
  *
- *   byte 0      low 4 bits: arity 0..14, or 15: it follows as a varint; 0x10 HANDLES; 0x20 LOOSE
+ *   byte 0      low 4 bits: arity 0..14, or 15: it follows as a varint; 0x10 HANDLES; 0x20 LOOSE; 0x40 LAST
  *   varint      length of the whole object in bytes
  *   [varint]    arity, if >= 15
  *   terms       the elements
- *   [trailer]   if HANDLES: n handles of 8 bytes, then n in 4 bytes
+ *   [trailer]   if HANDLES and not LAST: n handles of 8 bytes, then n in 4 bytes
  *
  * HANDLES are references that the object owns: the trailer lists one for each BLOB and each magic REF in
  * the order in which they stand in the elements. A blob's handle stands in its token too, so that a
- * token can be read without its object. A writer collects handles as it goes and owns them until
+ * token can be read without its object. LAST: the only handle is that of a BLOB with which the object ends, and stands nowhere
+ * else: {Key, Binary} has no trailer, and fits into fewer cache lines. A writer collects handles as it goes and owns them until
  * tsu_writer_give.
  *
  * Exceptions to "canonical", all outside of keys: a BLOB equals a binary of the same bytes; while 0.0 =:= -0.0
@@ -72,6 +73,7 @@
 #define TSU_OBJECT_ARITY 0x0f
 #define TSU_OBJECT_HANDLES 0x10
 #define TSU_OBJECT_LOOSE 0x20
+#define TSU_OBJECT_LAST 0x40
 
 enum {
     TSU_TAG_INT = 0x80, TSU_TAG_BIGPOS = 0x88, TSU_TAG_BIGNEG, TSU_TAG_FLOAT, TSU_TAG_ATOM4,
@@ -175,6 +177,7 @@ typedef struct tsu_writer {
     size_t     stack_cap;
     uint64_t  *handles;         /* owned, in token order */
     size_t     handle_count, handle_cap;
+    size_t     blob_end;        /* where the last handle's token ends, if it is a blob's; else 0 */
     uint64_t   few_handles[TSU_HANDLES_FEW];
     tsu_status status;
     bool       key;             /* what is written now is part of a key */
@@ -185,7 +188,7 @@ typedef struct tsu_writer {
 static inline void tsu_writer_init(tsu_writer *w, uint8_t *buffer, size_t cap)
 {
     w->bytes = buffer; w->len = 0; w->cap = cap; w->stack = buffer; w->stack_cap = cap;
-    w->handles = NULL; w->handle_count = w->handle_cap = 0;
+    w->handles = NULL; w->handle_count = w->handle_cap = w->blob_end = 0;
     w->status = TSU_OK; w->key = w->share = w->loose = false;
 }
 /* Releases the handles that were not given away, and the memory. */
@@ -449,8 +452,11 @@ static inline __attribute__((always_inline)) const uint8_t *tsu_object_key_begin
     if (TSU_LIKELY(keypos == 1 && obj[1] < 0x80 && (obj[0] & TSU_OBJECT_ARITY) != TSU_OBJECT_ARITY)) return obj + 2;
     return tsu_object_element_slow(obj, keypos, &ignored);
 }
-/* The handles in the trailer; count 0 if there are none. */
+/* The handles; count 0 if there are none. */
 const uint8_t *tsu_object_handles(const uint8_t *obj, size_t *count);
+/* Where the elements end. */
+const uint8_t *tsu_object_elements_end(const uint8_t *obj);
+bool tsu_terms_end_in_blob(const uint8_t *p, const uint8_t *end);
 /* Calls the function for each handle. */
 void tsu_object_release(const uint8_t *obj, void (*release)(uint64_t handle));
 void tsu_object_retain(const uint8_t *obj, void (*retain)(uint64_t handle));

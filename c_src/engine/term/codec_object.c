@@ -21,8 +21,23 @@ const uint8_t *tsu_object_handles(const uint8_t *obj, size_t *count)
 
     *count = 0;
     if (!(obj[0] & TSU_OBJECT_HANDLES)) return end;
-    *count = tsu_get32(end - 4);
-    return end - 4 - 8 * *count;
+    *count = obj[0] & TSU_OBJECT_LAST ? 1 : tsu_get32(end - 4);
+    return end - (obj[0] & TSU_OBJECT_LAST ? 0 : 4) - 8 * *count;
+}
+
+const uint8_t *tsu_object_elements_end(const uint8_t *obj)
+{
+    size_t count;
+
+    return obj[0] & TSU_OBJECT_LAST ? obj + tsu_object_len(obj) : tsu_object_handles(obj, &count);
+}
+
+bool tsu_terms_end_in_blob(const uint8_t *p, const uint8_t *end)
+{
+    tsu_token t = {.kind = TSU_INT};
+
+    while (p < end) tsu_term_next(&p, &t);
+    return t.kind == TSU_BLOB;
 }
 
 void tsu_object_release(const uint8_t *obj, void (*release)(uint64_t handle))
@@ -38,10 +53,11 @@ void tsu_object_release(const uint8_t *obj, void (*release)(uint64_t handle))
 uint64_t tsu_object_held_bytes(const uint8_t *obj)
 {
     size_t         arity, count;
-    const uint8_t *end = tsu_object_handles(obj, &count), *p = tsu_object_elements(obj, &arity);
+    const uint8_t *end = tsu_object_elements_end(obj), *p = tsu_object_elements(obj, &arity);
     uint64_t       bytes = 0;
     tsu_token      t;
 
+    (void)tsu_object_handles(obj, &count);
     while (count > 0 && p < end) {
         tsu_term_next(&p, &t);
         if (t.kind == TSU_REF && t.flag) return UINT32_MAX;
@@ -92,15 +108,15 @@ bool tsu_term_same(const uint8_t *a, const uint8_t *b)
 
 bool tsu_object_same(const uint8_t *a, const uint8_t *b)
 {
-    size_t         arity, arity_b, n;
+    size_t         arity, arity_b;
     const uint8_t *p = tsu_object_elements(a, &arity);
     const uint8_t *q = tsu_object_elements(b, &arity_b);
     size_t         a_len, b_len;
 
     if (arity != arity_b) return false;
     if ((a[0] | b[0]) & TSU_OBJECT_LOOSE) return terms_same(p, q, arity);
-    a_len = (size_t)(tsu_object_handles(a, &n) - p);
-    b_len = (size_t)(tsu_object_handles(b, &n) - q);
+    a_len = (size_t)(tsu_object_elements_end(a) - p);
+    b_len = (size_t)(tsu_object_elements_end(b) - q);
     return a_len == b_len && memcmp(p, q, a_len) == 0;
 }
 
@@ -108,8 +124,8 @@ bool tsu_object_same(const uint8_t *a, const uint8_t *b)
 
 uint64_t tsu_object_hash(const uint8_t *obj)
 {
-    size_t         arity, handles;
-    const uint8_t *p = tsu_object_elements(obj, &arity), *end = tsu_object_handles(obj, &handles), *at;
+    size_t         arity;
+    const uint8_t *p = tsu_object_elements(obj, &arity), *end = tsu_object_elements_end(obj), *at;
     uint64_t       h = arity;
 
     while (p < end) {
@@ -138,6 +154,16 @@ static size_t handles_within(const uint8_t *p, const uint8_t *end)
     return n;
 }
 
+static void element_write(tsu_writer *w, const uint8_t *term, size_t len, const uint8_t *handles, size_t count)
+{
+    tsu_write_bytes(w, term, len);
+    for (size_t i = 0; i < count && w->status == TSU_OK; i++) {
+        tsu_codec.retain(tsu_get64(handles + 8 * i));
+        tsu_write_handle(w, tsu_get64(handles + 8 * i));
+    }
+    if (count > 0 && tsu_terms_end_in_blob(term, term + len)) w->blob_end = w->len;
+}
+
 tsu_status tsu_object_replace(const uint8_t *old, const tsu_change *changes, size_t count, tsu_writer *w)
 {
     size_t          arity, n;
@@ -149,26 +175,18 @@ tsu_status tsu_object_replace(const uint8_t *old, const tsu_change *changes, siz
 
     tsu_write_object_begin(w, arity, &mark);
     for (size_t pos = 1; pos <= arity; pos++) {
-        const uint8_t    *term = p;
+        const uint8_t    *old_term = p;
         const tsu_change *change = NULL;
         size_t            own = 0;
 
         tsu_term_skip(&p);
-        if (has_handles) own = handles_within(term, p);
+        if (has_handles) own = handles_within(old_term, p);
         for (size_t i = count; i-- > 0 && change == NULL;)
             if (changes[i].pos == pos) change = &changes[i];
         if (change == NULL) {
-            tsu_write_bytes(w, term, (size_t)(p - term));
-            for (size_t i = 0; i < own && w->status == TSU_OK; i++) {
-                tsu_codec.retain(tsu_get64(handles + 8 * i));
-                tsu_write_handle(w, tsu_get64(handles + 8 * i));
-            }
+            element_write(w, old_term, (size_t)(p - old_term), handles, own);
         } else {
-            tsu_write_bytes(w, change->term, change->len);
-            for (size_t i = 0; i < change->handle_count && w->status == TSU_OK; i++) {
-                tsu_codec.retain(change->handles[i]);
-                tsu_write_handle(w, change->handles[i]);
-            }
+            element_write(w, change->term, change->len, (const uint8_t *)change->handles, change->handle_count);
             loose = loose || change->loose;
         }
         handles += 8 * own;

@@ -152,6 +152,118 @@ TEST(replacing_moves_each_reference_to_the_right_object)
     tsu_writer_deinit(&w);
 }
 
+/* {1, T}, where T is or has blob 1, in one of some ways. */
+enum { BLOB_ALONE, BLOB_IN_TUPLE, BLOB_IN_MAP_SORTED, BLOB_IN_MAP_MOVED, BLOB_IN_MAP_MOVED_AWAY, BLOB_BEFORE, BLOB_TWICE, BLOB_AND_REF, WAYS };
+
+static void blob_object(tsu_writer *w, int way)
+{
+    static const uint8_t words[13] = {TSU_TAG_REF_MAGIC, 1, 2, 3};
+    bool                 in_map = way >= BLOB_IN_MAP_SORTED && way <= BLOB_IN_MAP_MOVED_AWAY;
+    size_t               arity = way >= BLOB_BEFORE ? 3 : 2, blobs = way == BLOB_TWICE ? 2 : 1;
+    tsu_object_mark      mark;
+    tsu_map_mark         marks[3];
+
+    tsu_write_object_begin(w, arity, &mark);
+    tsu_write_int(w, 1);
+    if (way == BLOB_IN_TUPLE) {
+        tsu_write_tuple_begin(w, 2);
+        tsu_write_int(w, 2);
+    }
+    if (in_map) {
+        tsu_write_map_begin(w, 2);
+        for (int i = 0; i < 2; i++) {
+            marks[i] = (tsu_map_mark){w->len, w->handle_count};
+            tsu_write_int(w, way == BLOB_IN_MAP_SORTED ? i : 1 - i);
+            if (i == (way != BLOB_IN_MAP_MOVED)) {
+                retain(8);
+                tsu_write_blob(w, 600, 8);
+            } else {
+                tsu_write_int(w, 3);
+            }
+        }
+        marks[2] = (tsu_map_mark){w->len, w->handle_count};
+        tsu_write_map_end(w, marks, 2);
+    } else {
+        for (size_t i = 0; i < blobs; i++) {
+            retain(8);
+            tsu_write_blob(w, 600, 8);
+        }
+    }
+    if (way == BLOB_BEFORE) tsu_write_int(w, 2);
+    if (way == BLOB_AND_REF) {
+        tsu_write_bytes(w, words, 13);
+        retain(16);
+        tsu_write_handle(w, 16);
+    }
+    tsu_write_object_end(w, arity, &mark);
+}
+
+TEST(a_blob_at_the_end_is_the_trailer_too)
+{
+    for (int way = 0; way < WAYS; way++) {
+        bool           last = way == BLOB_ALONE || way == BLOB_IN_TUPLE || way == BLOB_IN_MAP_SORTED || way == BLOB_IN_MAP_MOVED;
+        tsu_writer     w, copy;
+        const uint8_t *handles;
+        size_t         count;
+
+        begin(&w, NULL, 0);
+        tsu_writer_init(&copy, NULL, 0);
+        blob_object(&w, way);
+        EXPECT_EQ(tsu_codec_validate(w.bytes, w.len), TSU_OK);
+        EXPECT_EQ((w.bytes[0] & TSU_OBJECT_LAST) != 0, last);
+        handles = tsu_object_handles(w.bytes, &count);
+        EXPECT_EQ(count, way >= BLOB_TWICE ? 2 : 1);
+        EXPECT_EQ(tsu_get64(handles), 8);
+        EXPECT(tsu_object_elements_end(w.bytes) == w.bytes + w.len - (last ? 0 : 8 * count + 4));
+        EXPECT_EQ(tsu_object_held_bytes(w.bytes), way == BLOB_AND_REF ? UINT32_MAX : way == BLOB_TWICE ? 1200 : 600);
+        w.bytes[0] ^= TSU_OBJECT_LAST;
+        EXPECT_EQ(tsu_codec_validate(w.bytes, w.len), TSU_CORRUPT);
+        w.bytes[0] ^= TSU_OBJECT_LAST;
+        EXPECT_EQ(tsu_object_replace(w.bytes, NULL, 0, &copy), TSU_OK);
+        EXPECT_EQ(copy.len, w.len);
+        EXPECT_MEM(copy.bytes, w.bytes, w.len);
+        EXPECT_EQ(held[1], way == BLOB_TWICE ? 4 : 2);
+        tsu_writer_give(&copy);
+        tsu_object_release(copy.bytes, release);
+        tsu_writer_deinit(&copy);
+        tsu_writer_deinit(&w);
+        EXPECT_EQ(held[1], 0);
+        EXPECT_EQ(held[2], 0);
+    }
+}
+
+TEST(the_trailer_comes_and_goes_as_blobs_are_replaced)
+{
+    tsu_writer w, one, two, term;
+    tsu_change change = {.pos = 2};
+
+    begin(&w, NULL, 0);
+    tsu_writer_init(&one, NULL, 0);
+    tsu_writer_init(&two, NULL, 0);
+    tsu_writer_init(&term, NULL, 0);
+    blob_object(&w, BLOB_TWICE);
+    tsu_write_int(&term, 7);
+    change.term = term.bytes;
+    change.len = term.len;
+    EXPECT_EQ(tsu_object_replace(w.bytes, &change, 1, &one), TSU_OK);
+    EXPECT(one.bytes[0] & TSU_OBJECT_LAST);
+    EXPECT_EQ(tsu_codec_validate(one.bytes, one.len), TSU_OK);
+    tsu_writer_reset(&term);
+    retain(8 * 3);
+    tsu_write_blob(&term, 700, 8 * 3);
+    change = (tsu_change){2, term.bytes, term.len, term.handles, term.handle_count, term.loose};
+    EXPECT_EQ(tsu_object_replace(one.bytes, &change, 1, &two), TSU_OK);
+    EXPECT(!(two.bytes[0] & TSU_OBJECT_LAST));
+    EXPECT_EQ(tsu_codec_validate(two.bytes, two.len), TSU_OK);
+    EXPECT_EQ(tsu_object_held_bytes(two.bytes), 1300);
+    tsu_writer_deinit(&term);
+    tsu_writer_deinit(&two);
+    tsu_writer_deinit(&one);
+    tsu_writer_deinit(&w);
+    EXPECT_EQ(held[1], 0);
+    EXPECT_EQ(held[3], 0);
+}
+
 static void random_term(tsu_writer *w, uint64_t *rng)
 {
     static const uint8_t zeros[300];

@@ -132,11 +132,8 @@ const uint8_t *tsu_ms_boolean(const tsu_ms_scratch *s, bool b) { return s->atoms
 /* Its elements as they stand in it: a tuple's, without the tag. */
 static void elements_of(const tsu_ms_scratch *s, const uint8_t **from, size_t *len)
 {
-    size_t         handles;
-    const uint8_t *end = tsu_object_handles(s->object, &handles);
-
     *from = s->elements;
-    *len = (size_t)(end - s->elements);
+    *len = (size_t)(tsu_object_elements_end(s->object) - s->elements);
 }
 
 static void put_whole(const tsu_ms_scratch *s, tsu_writer *w)
