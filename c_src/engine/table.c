@@ -982,7 +982,8 @@ void tsu_step(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t le
     if (table->kind->next == NULL) {
         if (from != NULL) tsu_table_key(&k, table->kind, from, len);
         *present = false;
-        table->kind->walk(self, c->root, from != NULL ? &k : NULL, direction, SIZE_MAX, step_visit, &s, &done);
+        /* one step: that does not count those on which nothing was seen yet */
+        table->kind->walk(self, c->root, from != NULL ? &k : NULL, direction, 1, step_visit, &s, &done);
         *found = s.found;
         return;
     }

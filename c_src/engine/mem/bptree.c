@@ -2,15 +2,17 @@
 #include "mem/bptree_node.h"
 
 /* --- hints ------------------------------------------------------------------------------ */
-/* The leaf where this thread was last, in its scratch words: walks and loads in order mostly go on there, and need no way
- * down. The node can still be used if no node of any tree has been retired since. */
-enum { HINT_ROOT, HINT_NODE, HINT_RETIREMENTS, HINT_INDEX, HINT_STAYED };
+/* The leaf where this thread was last and the one to its left (0: not known), in its scratch words: walks and loads in order
+ * mostly go on there, and need no way down. The nodes can still be used if no node of any tree has been retired since. */
+enum { HINT_ROOT, HINT_NODE, HINT_LEFT, HINT_RETIREMENTS, HINT_INDEX, HINT_STAYED };
 
-void tsu_tree_hint(tsu_thread *self, const tsu_root *root, const tsu_tnode *node, uint64_t retirements, unsigned index)
+void tsu_tree_hint(tsu_thread *self, const tsu_root *root, const tsu_tnode *node, const tsu_tnode *left, uint64_t retirements,
+                   unsigned index)
 {
     self->scratch_word[HINT_STAYED] = self->scratch_word[HINT_NODE] == (uint64_t)(uintptr_t)node;
     self->scratch_word[HINT_ROOT] = (uint64_t)(uintptr_t)root;
     self->scratch_word[HINT_NODE] = (uint64_t)(uintptr_t)node;
+    self->scratch_word[HINT_LEFT] = (uint64_t)(uintptr_t)left;
     self->scratch_word[HINT_RETIREMENTS] = retirements;
     self->scratch_word[HINT_INDEX] = index;
 }
@@ -22,6 +24,7 @@ static bool hint_get(const tsu_thread *self, const tsu_root *root, uint64_t reti
     out->node = (tsu_tnode *)(uintptr_t)self->scratch_word[HINT_NODE];
     out->content = tsu_node_content(out->node);
     out->low_known = false;
+    out->left = (tsu_tnode *)(uintptr_t)self->scratch_word[HINT_LEFT];
     out->unposted = NULL;
     out->text.len = 0;
     return (out->content->level | (out->content->flags & TSU_TREE_MERGING)) == 0;
@@ -192,44 +195,76 @@ static tsu_status tree_edit(tsu_thread *self, tsu_root *root, const tsu_key *key
         }
         (void)tsu_tree_locate(root, key, 0, false, &place);
     }
-    tsu_tree_hint(self, root, place.node, retirements, at.at);       /* for a walk that changes what it meets */
+    tsu_tree_hint(self, root, place.node, place.left, retirements, at.at);       /* for a walk that changes what it meets */
     tsu_kit_close(&kit);
     return s;
 }
 
 /* --- many keys ------------------------------------------------------------------------------------ */
-#define WALK_AHEAD 4
+/* Records lie anywhere in memory, most on pages of their own. To fetch one does not wait for it, but it does wait until its page
+ * has been found, and that takes no longer for several at once. So a walk fetches records in groups, the next one when that is
+ * a few steps away. A walk that begins fetches few, as it may be over soon, and the first group when it has gone on. */
+#define WALK_GROUP 8
+#define WALK_LEAD  4
+#define WALK_BEGIN 3
+#define WALK_AHEAD (WALK_LEAD + WALK_GROUP)
 
-/* The next leaf is fetched while the last entries of this one, `left` of them, are visited: each part when what leads to it may
- * have come. */
-static __attribute__((noinline)) void walk_fetch_leaf(const tsu_content *c, unsigned left)
+static inline void fetch_lines(const void *from, size_t bytes)
 {
-    const tsu_content *next;
+    for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)from + i);
+}
 
-    if (c->right == NULL) return;
-    if (left == 2 * WALK_AHEAD) {
-        __builtin_prefetch(c->right);
-        return;
-    }
-    next = tsu_node_content(c->right);
-    if (left > WALK_AHEAD) {
-        __builtin_prefetch(next);
-    } else if (left > 2) {
-        __builtin_prefetch(tsu_leaf_index(next));
-        __builtin_prefetch(next->cells);
-    } else if (next->count > 2) {
-        __builtin_prefetch(tsu_cell_version(tsu_load_relaxed(&next->cells[tsu_leaf_index(next)[2 - left]])));
+/* Any cell may be the next entry's. */
+static inline void fetch_cells(const tsu_content *c) { fetch_lines(c->cells, c->used * sizeof *c->cells); }
+
+/* Up to n entries from i on. Small records may lie in two lines. */
+static inline void fetch_records(const tsu_content *c, unsigned i, unsigned n, bool backward)
+{
+    const uint8_t *index = tsu_leaf_index(c);
+
+    for (; n > 0 && i < c->count; n--, i += backward ? ~0u : 1u) {        /* also below 0 */
+        const char *record = (const char *)tsu_cell_version(tsu_load_relaxed(&c->cells[index[i]]));
+
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + 24);
     }
 }
 
-/* Records lie anywhere in memory: the one that comes a few steps after entry i. Serves also the walks that will go on from
- * here. */
-static inline void walk_fetch(const tsu_content *c, const uint8_t *index, unsigned i, unsigned step)
+/* The leaf that comes next is fetched in parts, each found by the one before, a group apart. It begins in `left` steps. */
+static __attribute__((noinline)) void walk_fetch_leaf(const tsu_tnode *node, unsigned left, bool backward)
 {
-    unsigned ahead = i + WALK_AHEAD * step;
+    const tsu_content *next;
 
-    if (ahead < c->count) __builtin_prefetch(tsu_cell_version(tsu_load_relaxed(&c->cells[index[ahead]])));
-    if (TSU_UNLIKELY(step == 1 && ahead + WALK_AHEAD >= c->count)) walk_fetch_leaf(c, c->count - i);
+    if (node == NULL || left >= WALK_AHEAD + 3 * WALK_GROUP) return;
+    if (left >= WALK_AHEAD + 2 * WALK_GROUP) {
+        __builtin_prefetch(node);
+        return;
+    }
+    next = tsu_node_content(node);
+    if (left >= WALK_AHEAD + WALK_GROUP) {
+        __builtin_prefetch(next);
+    } else if (next->level > 0) {                          /* it was the root, and has grown */
+        return;
+    } else if (left >= WALK_AHEAD) {
+        fetch_lines(tsu_leaf_index(next), next->count);
+        fetch_cells(next);
+    } else {
+        unsigned first = left < WALK_LEAD ? WALK_LEAD - left : 0;
+
+        fetch_records(next, backward ? next->count - 1u - first : first, WALK_AHEAD - left - first, backward);
+    }
+}
+
+/* A group, at entry i; `next`: the leaf in that direction, if known; begins: the walk's first one. */
+static inline void walk_fetch(const tsu_content *c, const tsu_tnode *next, unsigned i, bool backward, bool begins)
+{
+    unsigned left = backward ? i + 1 : c->count - i;
+
+    if (left > WALK_LEAD) fetch_records(c, backward ? i - WALK_LEAD : i + WALK_LEAD, WALK_GROUP, backward);
+    if (left >= WALK_AHEAD + 3 * WALK_GROUP) return;
+    if (begins)                                            /* what would have been fetched before */
+        for (unsigned before = 3; before > 0; before--) walk_fetch_leaf(next, left + before * WALK_GROUP, backward);
+    walk_fetch_leaf(next, left, backward);
 }
 
 /* The first entry to visit, going on from the key. */
@@ -282,7 +317,8 @@ static bool tree_trail(tsu_thread *self, tsu_root *root, tsu_direction direction
     trail->index = &self->scratch_word[HINT_INDEX];
     trail->next = next;
     self->scratch_word[HINT_STAYED] = true;
-    walk_fetch(c, index, (unsigned)next, step);
+    if (next % WALK_GROUP == 0)
+        walk_fetch(c, step == 1 ? c->right : place.left, (unsigned)next, step != 1, false);
     return true;
 }
 
@@ -297,7 +333,8 @@ static void tree_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu
     tsu_key        at;
     const tsu_key *key = from;         /* or &at */
     tsu_leaf_view  view;
-    bool           seen = false;
+    bool           seen = false, begins = true;
+    unsigned       until = budget > 1 ? WALK_BEGIN : 0;       /* steps to the next group; 0: one step, which others may follow */
     uint64_t       last_word = 0;      /* what was shown last, if `at` is not yet that */
 
     *done = false;
@@ -309,23 +346,32 @@ land:
         last_word = 0;
     }
     (void)tsu_tree_locate(root, key, 0, backward, &p);
+    if (begins && until > 0) fetch_cells(p.content);
     p.content = tsu_leaf_straight(self, root, p.node, p.content, &view);
     i = walk_begin(root, &p, key, backward);
 landed:
+    if (begins && until > 0) fetch_records(p.content, (unsigned)i, WALK_LEAD + WALK_BEGIN - 1, backward);
     for (;;) {
         const tsu_content *c = p.content;
+        const tsu_tnode   *next = backward ? p.left : c->right;
         const uint8_t     *index = tsu_leaf_index(c);
 
         for (; i >= 0 && i < c->count; i += step) {
             uint64_t word = tsu_cell_resolve(self, tsu_load_acquire(&c->cells[index[i]]));
 
-            walk_fetch(c, index, (unsigned)i, (unsigned)step);
+            if (TSU_UNLIKELY(until == 0)) {
+                fetch_records(c, backward ? (unsigned)i - WALK_LEAD : (unsigned)i + WALK_LEAD, 1, backward);
+            } else if (--until == 0) {
+                walk_fetch(c, next, (unsigned)i, backward, begins);
+                begins = false;
+                until = WALK_GROUP;
+            }
             steps++;
             if (word != 0) {
                 seen = true;
                 last_word = word;
                 if (!visit(ctx, word) || steps >= budget) {
-                    tsu_tree_hint(self, root, p.node, retirements, (unsigned)i);
+                    tsu_tree_hint(self, root, p.node, p.left, retirements, (unsigned)i);
                     return;
                 }
                 /* Of a commit that showed in this entry the others must show too: they do if nothing has been put
@@ -338,6 +384,7 @@ landed:
         steps++;
         if (!backward) {
             if (c->right == NULL) break;
+            p.left = p.node;
             p.node = c->right;
             p.content = tsu_leaf_straight(self, root, p.node, tsu_node_content(p.node), &view);
             i = 0;

@@ -475,7 +475,7 @@ tsu_status tsu_tree_install_run(tsu_thread *self, tsu_root *root, struct tsu_com
         }
         if (*installed > 0) *outcome = TSU_INSTALL_DONE;
     } while (*outcome == TSU_INSTALL_MOVED && s == TSU_OK);
-    tsu_tree_hint(self, root, r.node, retirements, 0);
+    tsu_tree_hint(self, root, r.node, NULL, retirements, 0);
     tsu_kit_close(&kit);
     if (*installed > 0 && (tsu_load_seq(&items[0].entry.commit->state) & TSU_COMMIT_TAG) == TSU_COMMIT_ABORTED) {
         /* as in tsu_tree_install */

@@ -337,6 +337,7 @@ restart:
     c = tsu_node_content(node);
     if (c->level < level) return false;
     out->low_known = out->low_none = true;
+    out->left = NULL;
     out->text.len = 0;
     for (;;) {
         out->unposted = NULL;
@@ -345,6 +346,7 @@ restart:
             out->low_none = false;
             out->low_mark = c->fence_mark;
             out->low = c->fence;
+            out->left = node;
             node = c->right;
             c = tsu_node_content(node);
         }
@@ -360,7 +362,9 @@ restart:
             child = tsu_inner_children(c)[--i];
             cc = tsu_node_content(child);
         }
+        out->left = NULL;
         if (i > 0) {
+            if (strict) out->left = tsu_inner_children(c)[i - 1];
             out->low_none = false;
             out->low_mark = tsu_first_mark(c, i);
             out->low = tsu_inner_key(c, i);

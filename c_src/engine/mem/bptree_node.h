@@ -312,6 +312,7 @@ typedef struct tsu_tree_place {
     bool           low_known, low_none;      /* the bound below which the node has no keys */
     uint64_t       low_mark;
     const tsu_sep *low;
+    tsu_tnode     *left;                     /* strict: was beside it; NULL: not known. A hint */
     tsu_content   *unposted;                 /* this one's right neighbour was reached by its link */
     tsu_text       text;                     /* the key's, if len is not 0 */
 } tsu_tree_place;
@@ -438,8 +439,10 @@ void tsu_tree_post(tsu_kit *kit, unsigned level, tsu_content *c);
 void tsu_tree_shrink(tsu_kit *kit, const tsu_key *key);
 
 /* --- hints and tidying: bptree.c -------------------------------------------------------------- */
-/* Remembers for this thread the leaf where it was last, and the entry there. `retirements` was read before the way down. */
-void tsu_tree_hint(tsu_thread *self, const tsu_root *root, const tsu_tnode *node, uint64_t retirements, unsigned index);
+/* Remembers for this thread the leaf where it was last, the one to the left of it (NULL: not known), and the entry where it was.
+ * `retirements` was read before the way down. */
+void tsu_tree_hint(tsu_thread *self, const tsu_root *root, const tsu_tnode *node, const tsu_tnode *left, uint64_t retirements,
+                   unsigned index);
 /* The leaf for the key: the remembered one, if it is that. */
 void tsu_tree_locate_near(tsu_thread *self, tsu_root *root, const tsu_key *key, uint64_t retirements,
                           tsu_tree_place *out);
