@@ -312,7 +312,7 @@ static bool tree_trail(tsu_thread *self, tsu_root *root, tsu_direction direction
     if (!tsu_cell_holds_version(word)) return false;
     trail->key = tsu_object_key_begin(tsu_version_object(word), root->keypos);
     word = tsu_cell_resolve(self, tsu_load_acquire(&c->cells[index[next]]));
-    if (word == 0) return false;
+    if (word == 0 || tsu_node_content(place.node) != c || tsu_leaf_tailed(c)) return false;
     trail->word = word;
     trail->index = &self->scratch_word[HINT_INDEX];
     trail->next = next;
@@ -320,6 +320,86 @@ static bool tree_trail(tsu_thread *self, tsu_root *root, tsu_direction direction
     if (next % WALK_GROUP == 0)
         walk_fetch(c, step == 1 ? c->right : place.left, (unsigned)next, step != 1, false);
     return true;
+}
+
+/* A leaf as it was read: its content, and where the tail of that ended. */
+typedef struct leaf_read {
+    const tsu_tnode   *node;
+    const tsu_content *content;
+    unsigned           end;
+} leaf_read;
+
+#define PASSED_MAX     8
+#define BEGINNINGS_MAX 16
+
+/* What a walk has met before it shows anything. The first that it shows is what comes next at some moment only if at that moment no key
+ * has come into these leaves since, and what had no version in it still has none. Of many it is not looked at, nor when others have
+ * been faster many times. */
+typedef struct passed {
+    leaf_read leaves[PASSED_MAX];
+    struct { const tsu_word *cell; uint64_t word; } cells[PASSED_MAX];
+    unsigned  leaf_count, cell_count, beginnings;
+    bool      many;
+} passed;
+
+static void passed_clear(passed *before)
+{
+    before->leaf_count = before->cell_count = 0;
+    before->many = false;
+}
+
+static void passed_leaf(passed *before, const tsu_tnode *node, const tsu_content *c, unsigned end)
+{
+    if (before->leaf_count == PASSED_MAX) before->many = true;
+    else before->leaves[before->leaf_count++] = (leaf_read){node, c, end};
+}
+
+/* The leaf's content as a walk goes through it; before: NULL, or of a walk that has not shown anything yet. */
+static inline tsu_content *leaf_enter(tsu_thread *self, tsu_root *root, const tsu_tree_place *p, tsu_leaf_view *view, passed *before)
+{
+    tsu_content *c = p->content, *straight;
+    unsigned     end;
+
+    if (before == NULL) return tsu_leaf_straight(self, root, p->node, c, view);
+    end = tsu_leaf_tail_end(c);
+    straight = tsu_leaf_straight(self, root, p->node, c, view);
+    if (straight == (tsu_content *)(void *)view->words) passed_leaf(before, p->node, c, end);
+    else passed_leaf(before, p->node, straight, straight->used);
+    return straight;
+}
+
+static void passed_cell(passed *before, const tsu_word *cell, uint64_t word)
+{
+    if (tsu_leaf_cell_dead(word)) return;               /* for good */
+    if (before->cell_count == PASSED_MAX) {
+        before->many = true;
+        return;
+    }
+    before->cells[before->cell_count].cell = cell;
+    before->cells[before->cell_count++].word = word;
+}
+
+static bool passed_same(const passed *before, tsu_thread *self)
+{
+    for (unsigned i = 0; i < before->leaf_count; i++) {
+        const leaf_read   *l = &before->leaves[i];
+        const tsu_content *c = l->content;
+
+        if (tsu_node_content(l->node) != c || (c->flags & TSU_TREE_MERGING)) return false;
+        if (l->end < c->cap && !tsu_leaf_cell_unused(tsu_load_acquire(&c->cells[l->end]))) return false;
+    }
+    for (unsigned i = 0; i < before->cell_count; i++) {
+        uint64_t word = tsu_load_acquire(before->cells[i].cell);
+
+        if (word != before->cells[i].word || tsu_cell_resolve(self, word) != 0) return false;
+    }
+    return true;
+}
+
+/* Does a walk have to begin anew, now that it is about to show something, or to end with nothing? */
+static bool passed_wrong(passed *before, tsu_thread *self)
+{
+    return !before->many && self->view == NULL && !passed_same(before, self) && ++before->beginnings < BEGINNINGS_MAX;
 }
 
 static void tree_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
@@ -333,12 +413,22 @@ static void tree_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu
     tsu_key        at;
     const tsu_key *key = from;         /* or &at */
     tsu_leaf_view  view;
+    passed         before;
     bool           seen = false, begins = true;
     unsigned       until = budget > 1 ? WALK_BEGIN : 0;       /* steps to the next group; 0: one step, which others may follow */
     uint64_t       last_word = 0;      /* what was shown last, if `at` is not yet that */
 
     *done = false;
-    if (key != NULL && walk_resume(self, root, key, backward, retirements, &p, &i)) goto landed;
+    passed_clear(&before);
+    before.beginnings = 0;
+    if (key != NULL && walk_resume(self, root, key, backward, retirements, &p, &i)) {
+        passed_leaf(&before, p.node, p.content, p.content->used);
+        goto landed;
+    }
+    goto land;
+again:
+    passed_clear(&before);
+    key = from;
 land:
     if (last_word != 0) {
         at = tsu_key_of_version(root, last_word);
@@ -347,7 +437,7 @@ land:
     }
     (void)tsu_tree_locate(root, key, 0, backward, &p);
     if (begins && until > 0) fetch_cells(p.content);
-    p.content = tsu_leaf_straight(self, root, p.node, p.content, &view);
+    p.content = leaf_enter(self, root, &p, &view, seen ? NULL : &before);
     i = walk_begin(root, &p, key, backward);
 landed:
     if (begins && until > 0) fetch_records(p.content, (unsigned)i, WALK_LEAD + WALK_BEGIN - 1, backward);
@@ -357,7 +447,8 @@ landed:
         const uint8_t     *index = tsu_leaf_index(c);
 
         for (; i >= 0 && i < c->count; i += step) {
-            uint64_t word = tsu_cell_resolve(self, tsu_load_acquire(&c->cells[index[i]]));
+            const tsu_word *cell = &c->cells[index[i]];
+            uint64_t        there = tsu_load_acquire(cell), word = tsu_cell_resolve(self, there);
 
             if (TSU_UNLIKELY(until == 0)) {
                 fetch_records(c, backward ? (unsigned)i - WALK_LEAD : (unsigned)i + WALK_LEAD, 1, backward);
@@ -368,6 +459,7 @@ landed:
             }
             steps++;
             if (word != 0) {
+                if (!seen && passed_wrong(&before, self)) goto again;
                 seen = true;
                 last_word = word;
                 if (!visit(ctx, word) || steps >= budget) {
@@ -377,7 +469,9 @@ landed:
                 /* Of a commit that showed in this entry the others must show too: they do if nothing has been put
                  * into the leaf since its content was read. A MERGING leaf does not tell. */
                 if (tsu_node_content(p.node) != c || (c->flags & TSU_TREE_MERGING) || tsu_leaf_tailed(c)) goto land;
-            } else if (seen && steps >= budget) {
+            } else if (!seen) {
+                passed_cell(&before, cell, there);
+            } else if (steps >= budget) {
                 return;
             }
         }
@@ -386,7 +480,8 @@ landed:
             if (c->right == NULL) break;
             p.left = p.node;
             p.node = c->right;
-            p.content = tsu_leaf_straight(self, root, p.node, tsu_node_content(p.node), &view);
+            p.content = tsu_node_content(p.node);
+            p.content = leaf_enter(self, root, &p, &view, seen ? NULL : &before);
             i = 0;
             continue;
         }
@@ -397,6 +492,7 @@ landed:
         last_word = 0;
         goto land;
     }
+    if (!seen && passed_wrong(&before, self)) goto again;
     *done = true;
 }
 

@@ -93,7 +93,8 @@ typedef struct tsu_kind {
 
     /* Visits committed versions in the structure's order, starting after `from` (NULL: at the end where the
      * direction begins), at most about `budget` steps. *done: the end was reached. Objects that are there throughout
-     * are seen exactly once by a chain of walks that each start after the last key seen. */
+     * are seen exactly once by a chain of walks that each start after the last key seen. In a tree the first one that a walk
+     * shows is the next one at some moment of it (nearly: bptree.c, passed). */
     void (*walk)(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                  size_t budget, tsu_visit_fn visit, void *ctx, bool *done);
 
