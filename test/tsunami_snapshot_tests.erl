@@ -93,23 +93,25 @@ every_reading_function_answers_from_a_view_as_it_answered_from_the_table_test_()
                T = filled(Kind),
                Then = answers(T),
                View = ?X:snapshot(T),
-               same(Then, answers(View)),
+               same(Kind, Then, answers(View)),
                upset(T),
-               same(Then, answers(View)),
+               same(Kind, Then, answers(View)),
                Now = answers(T),
                Later = ?X:snapshot(T),
                ?assertNot(Now =:= Then),
                ?M:delete_all_objects(T),
                upset(T),
-               same(Then, answers(View)),
-               same(Now, answers(Later)),
+               same(Kind, Then, answers(View)),
+               same(Kind, Now, answers(Later)),
                ?assert(?X:release(View)),
-               same(Now, answers(Later)),
+               same(Kind, Now, answers(Later)),
                ?M:delete(T)
        end}} || Kind <- kinds()].
 
-same(Then, Now) ->
-    [?assert(A =:= B) || {A, B} <- lists:zip(Then, Now)].
+%% What has no order may be listed in another one.
+same(Kind, Then, Now) ->
+    [?assert(A =:= B orelse (Kind =/= ordered_set andalso is_list(A) andalso lists:sort(A) =:= lists:sort(B)))
+     || {A, B} <- lists:zip(Then, Now)].
 
 a_view_goes_into_a_file_test() ->
     tsunami_test:with_file(
@@ -143,7 +145,7 @@ a_view_cannot_be_written_to_test() ->
          ?assertEqual(false, ?M:info(View, fixed)),
          ?assert(?M:safe_fixtable(View, false)),
          ?assert(Before =:= ?M:tab2list(T)),
-         ?assert(Before =:= ?M:tab2list(View))
+         same(Kind, [Before], [?M:tab2list(View)])
      end || Kind <- kinds()].
 
 failure(F, Args) ->

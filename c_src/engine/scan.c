@@ -4,6 +4,8 @@
 
 #define RANGES_AT_ONCE 256u
 #define SIZES_AT_ONCE  32u          /* of tuples */
+#define LAX_BYTES      60000u       /* of objects that are shown without a way to stop; */
+#define LAX_EACH       64u          /* so many more for each of a key */
 #define BEGINNINGS_MAX 8u           /* of a key that somebody changes all the time: then in one go */
 
 typedef struct scanner {
@@ -86,6 +88,40 @@ static bool part_show(void *ctx, const uint8_t *object)
     return !s->full || s->all;
 }
 
+static bool lax_show(void *ctx, const uint8_t *object)
+{
+    scanner *s = ctx;
+
+    if (!s->fn(s->ctx, object)) s->full = true;
+    return true;
+}
+
+_Static_assert((TSU_SCAN_MANY - 1) * LAX_EACH > LAX_BYTES, "a key of many is too much");
+
+/* Those with a key of many objects, and those of which it may take long to show all, come singly. */
+static tsu_visit_answer scan_versions(void *ctx, const uint64_t *words, size_t count)
+{
+    scanner      *s = ctx;
+    tsu_object_fn fn = s->fn;
+    void         *fn_ctx = s->ctx;
+    uint64_t      bytes = 0, more = 0;
+
+    if (count == 1 && s->parts) return scan_version(s, words[0]) ? TSU_VISIT_ON : TSU_VISIT_END;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t older = tsu_version_count(words[i]) - 1;
+
+        bytes += (older + 1) * tsu_object_len(tsu_version_object(words[i])) + older * LAX_EACH;
+        more |= older;
+    }
+    if (count > 1 && bytes > LAX_BYTES) return TSU_VISIT_SINGLY;
+    for (size_t i = 0; i < count; i++) {
+        if (TSU_UNLIKELY(more != 0)) tsu_version_show(words[i], lax_show, s);
+        else if (TSU_UNLIKELY(!fn(fn_ctx, tsu_version_object(words[i])))) s->full = true;
+    }
+    s->last = tsu_version_object(words[count - 1]);
+    return s->full ? TSU_VISIT_END : TSU_VISIT_ON;
+}
+
 /* Goes on with the objects of scan->from, which are many, or were. True: that is done with. */
 static bool many_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, scanner *s)
 {
@@ -126,7 +162,7 @@ static bool range_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const 
     const tsu_bound *begin = s->forward ? &r->low : &r->high;
     const uint8_t   *from = scan->from;
     size_t           len = scan->from_len;
-    bool             done;
+    bool             done, lax;
 
     s->last = NULL;
     s->beyond = false;
@@ -142,9 +178,11 @@ static bool range_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const 
         if (r->one && !s->many) return true;
     }
     end_set(s, s->forward ? &r->high : &r->low);
+    lax = scan->lax && s->end == NULL && !s->binaries;
     done = false;
     while (!s->full && !s->many && !done && !s->beyond) {
-        tsu_walk_versions(self, table, from, len, s->forward ? TSU_FORWARD : TSU_BACKWARD, budget, scan_version, s, &done);
+        if (!lax || !tsu_walk_many(self, table, from, len, budget, scan_versions, s, &done))
+            tsu_walk_versions(self, table, from, len, s->forward ? TSU_FORWARD : TSU_BACKWARD, budget, scan_version, s, &done);
         if (s->last != NULL) break;
         budget *= 8;            /* without an object there is no key to go on from */
     }

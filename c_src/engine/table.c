@@ -938,6 +938,17 @@ void tsu_walk_versions(tsu_thread *self, tsu_table *table, const uint8_t *from, 
     table->kind->walk(self, tsu_table_contents(table)->root, from != NULL ? &k : NULL, direction, budget, visit, ctx, done);
 }
 
+bool tsu_walk_many(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, size_t budget, tsu_visit_many_fn visit,
+                   void *ctx, bool *done)
+{
+    tsu_key k;
+
+    if (table->kind->walk_many == NULL) return false;
+    if (from != NULL) tsu_table_key(&k, table->kind, from, len);
+    table->kind->walk_many(self, tsu_table_contents(table)->root, from != NULL ? &k : NULL, budget, visit, ctx, done);
+    return true;
+}
+
 void tsu_walk(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
               size_t budget, tsu_object_fn fn, void *ctx, bool *done)
 {

@@ -87,6 +87,9 @@ uint64_t tsu_table_find(tsu_thread *self, tsu_table *table, const uint8_t *key, 
 /* tsu_walk with the versions themselves; and the objects of one, as tsu_lookup shows them. */
 void tsu_walk_versions(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, tsu_direction direction,
                        size_t budget, tsu_visit_fn visit, void *ctx, bool *done);
+/* Many at a time. False: this table does not do that. */
+bool tsu_walk_many(tsu_thread *self, tsu_table *table, const uint8_t *from, size_t len, size_t budget, tsu_visit_many_fn visit,
+                   void *ctx, bool *done);
 bool tsu_version_show(uint64_t word, tsu_object_fn fn, void *ctx);
 /* A group's stamp; 0: it is no group. */
 static inline uint64_t tsu_word_stamp(uint64_t word)

@@ -98,9 +98,13 @@ static bool search_show(void *ctx, const uint8_t *object)
     search       *q = ctx;
     job          *j = q->job;
     tsu_ms_result r;
+    tsu_status    s;
 
-    q->status = tsu_runner_run(&q->runner, object, &r);
-    if (TSU_UNLIKELY(q->status != TSU_OK)) return false;
+    s = tsu_runner_run(&q->runner, object, &r);
+    if (TSU_UNLIKELY(s != TSU_OK)) {
+        q->status = s;
+        return false;
+    }
     if (r.outcome != TSU_MS_NO_MATCH) {
         if (j->mode <= REVERSE) {
             ERL_NIF_TERM term = result_term(q, object, &r);
@@ -491,6 +495,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     if (s == TSU_OK && key == 0 && !cursor_read(env, j->cursor, &q.scan, j->within != tsu_nil)) s = TSU_BADARG;
     if (s == TSU_OK) {
         q.scan.many = search_many;
+        q.scan.lax = j->mode <= COUNT && !j->chunk;      /* stops for the clock alone */
         q.update.fn = change;
         q.update.unused = change_unused;
         q.env = env;

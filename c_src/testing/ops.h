@@ -8,6 +8,7 @@
 
 #include "testing/model.h"
 #include "testing/objects.h"
+#include "table.h"
 
 typedef enum op_kind {
     OP_LOOKUP, OP_MEMBER, OP_INSERT, OP_INSERT_NEW, OP_DELETE, OP_DELETE_OBJECT, OP_TAKE, OP_ADD, OP_CLEAR, OP_WALK, OP_KINDS
@@ -94,6 +95,12 @@ static inline void answer_sort(answer *a)
     }
 }
 
+static inline tsu_visit_answer answer_collect_many(void *ctx, const uint64_t *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) (void)tsu_version_show(words[i], answer_collect, ctx);
+    return TSU_VISIT_ON;
+}
+
 typedef struct op_add {
     tsu_update   update;      /* first */
     model_object object;
@@ -157,8 +164,12 @@ static inline void op_on_table(tsu_thread *self, tsu_table *table, const op *o, 
         break;
     }
     case OP_CLEAR: a->status = tsu_clear(self, table); break;
-    case OP_WALK:
-        tsu_walk(self, table, NULL, 0, TSU_FORWARD, SIZE_MAX, answer_collect, a, &done);
+    case OP_WALK: {
+        static _Thread_local unsigned turn;
+
+        /* one by one and many at a time in turn */
+        if (turn++ % 2 != 0 || !tsu_walk_many(self, table, NULL, 0, SIZE_MAX, answer_collect_many, a, &done))
+            tsu_walk(self, table, NULL, 0, TSU_FORWARD, SIZE_MAX, answer_collect, a, &done);
         CHECK(done);
         for (from = 0, i = 1; i <= a->count; i++)
             if (i == a->count || a->objects[i].key != a->objects[from].key
@@ -172,6 +183,7 @@ static inline void op_on_table(tsu_thread *self, tsu_table *table, const op *o, 
             }
         if (tsu_table_type_of(table) != TSU_ORDERED_SET) answer_sort(a);
         break;
+    }
     case OP_KINDS: break;
     }
     if (a->status != TSU_OK) a->count = 0;

@@ -11,6 +11,7 @@
 #include "testing/harness.h"
 #include "testing/ops.h"
 #include "testing/stress.h"
+#include "table.h"
 
 #define THREADS 4
 
@@ -283,19 +284,49 @@ static bool newest_value(void *ctx, const uint8_t *object)
     return false;                  /* the first shown is the newest */
 }
 
+/* A value read after *high was. */
+static void group_value(int64_t v, int64_t *high)
+{
+    if (v < *high) FAIL("type %d: read %lld of a list after %lld", type, (long long)v, (long long)*high);
+    *high = v > *high ? v : *high;
+}
+
+static bool group_visit(void *ctx, uint64_t word)
+{
+    const uint8_t *newest = tsu_version_object(word);
+    int            variant;
+    int64_t        key = object_key_of(newest, &variant);
+
+    if (key >= GROUP_BASE && key < GROUP_BASE + GROUP_KEYS) group_value(object_value(newest), ctx);
+    return true;
+}
+
+/* The last one may have been read before some others. */
+static tsu_visit_answer group_visit_many(void *ctx, const uint64_t *words, size_t count)
+{
+    int64_t before = *(int64_t *)ctx;
+
+    for (size_t i = 0; i + 1 < count; i++) (void)group_visit(ctx, words[i]);
+    (void)group_visit(&before, words[count - 1]);
+    return TSU_VISIT_ON;
+}
+
 static void group_reader(worker *w, tsu_thread *self)
 {
     int64_t high = -1, v;
+    bool    done;
 
     while (!stopped()) {
         object_bytes k = object_key(GROUP_BASE + (int64_t)tsu_rand_below(&w->rng, GROUP_KEYS), 0);
+        uint64_t     dice = tsu_rand_below(&w->rng, 4);
 
         v = -1;
         tsu_pin(self);
-        tsu_lookup(self, table, k.bytes, k.len, newest_value, &v);
+        if (dice == 0) tsu_walk_versions(self, table, NULL, 0, TSU_FORWARD, SIZE_MAX, group_visit, &high, &done);
+        else if (dice == 1) (void)tsu_walk_many(self, table, NULL, 0, SIZE_MAX, group_visit_many, &high, &done);
+        else tsu_lookup(self, table, k.bytes, k.len, newest_value, &v);
         tsu_unpin(self);
-        if (v < high) FAIL("type %d: read %lld of a list after %lld", type, (long long)v, (long long)high);
-        high = v > high ? v : high;
+        if (dice > 1) group_value(v, &high);
         w->done++;
     }
 }

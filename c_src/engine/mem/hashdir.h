@@ -183,9 +183,11 @@ void tsu_hash_key_removed(tsu_thread *self, tsu_root *root, uint64_t hash);
 void tsu_hash_complete(tsu_thread *self, struct tsu_root *root, const struct hash_dir *dir,
                        struct hash_line *line, uint64_t ctl);
 
-/* --- hashorder.c: walk, next and slot of kind.h ----------------------------------------------- */
+/* --- hashorder.c: walk, walk_many, next and slot of kind.h ----------------------------------------------- */
 void tsu_hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                    size_t budget, tsu_visit_fn visit, void *ctx, bool *done);
+void tsu_hash_walk_many(tsu_thread *self, tsu_root *root, const tsu_key *from, size_t budget, tsu_visit_many_fn visit, void *ctx,
+                        bool *done);
 uint64_t tsu_hash_next(tsu_thread *self, tsu_root *root, const tsu_key *from, bool *present);
 void tsu_hash_slot(tsu_thread *self, tsu_root *root, uint64_t index, tsu_visit_fn visit, void *ctx, int *past);
 

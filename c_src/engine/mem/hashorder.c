@@ -163,11 +163,12 @@ struct run {
     tsu_word         *slot[RUN_SLOTS];
 };
 
-static struct hash_line *line_ahead(const struct bucket *b)
+/* The line of the n-th bucket behind this one, if it is in the same directory; or NULL. */
+static struct hash_line *line_ahead(const struct bucket *b, uint64_t n)
 {
-    uint64_t segment, i = hash_index(b->high, b->dir->level) + 1;
+    uint64_t segment, i = hash_index(b->high, b->dir->level) + n;
 
-    if (b->high == UINT64_MAX) return NULL;
+    if (i >> b->dir->level != 0) return NULL;
     segment = tsu_load_acquire(&b->dir->segment[i >> HASH_SEGMENT_SHIFT]);
     if (segment == 0 || segment == HASH_SEGMENT_GONE) return NULL;
     return (struct hash_line *)(uintptr_t)segment + (i & (HASH_SEGMENT_LINES - 1));
@@ -243,7 +244,7 @@ static bool run_begin(tsu_thread *self, struct run *r, const tsu_root *root, con
     r->high = b->high;
     r->index = 0;
     r->count = count;
-    r->ahead = line_ahead(b);
+    r->ahead = line_ahead(b, 1);
     if (r->ahead != NULL) __builtin_prefetch(r->ahead);
     return true;
 }
@@ -270,46 +271,197 @@ static inline bool run_next(tsu_thread *self, struct run *r, uint64_t *raw, uint
     return PLANTED(14) || tsu_load_acquire(&r->line->ctl) == r->ctl;      /* H5 */
 }
 
+/* Where a walk is that goes key by key. */
+struct course {
+    struct bucket b;
+    struct run    r;
+    struct place  at;
+    bool          run;
+};
+
+static void course_begin(tsu_thread *self, const tsu_root *root, struct course *c, uint64_t hash, const tsu_key *from)
+{
+    c->at = bucket_enter(root, hash, &c->b);
+    c->at.key = from;
+    c->run = run_begin(self, &c->r, root, &c->b, &c->at, NULL);
+}
+
+/* One step: *word is the next committed version's, or 0: nothing was met. False: that was all of the bucket. */
+static inline bool course_step(tsu_thread *self, const tsu_root *root, struct course *c, uint64_t *word)
+{
+    struct place next;
+    uint64_t     raw = 0;
+
+    if (c->run) {
+        if (!run_next(self, &c->r, &raw, word)) {
+            bucket_again(root, &c->at, &c->b);
+            c->run = false;          /* the rest of this bucket one by one, for there may be many changes */
+            *word = 0;
+            return true;
+        }
+        if (*word == 0) return false;
+        c->at = (struct place){.hash = slot_hash(&c->b, raw), .word = raw & (TSU_CELL_POINTER | TSU_CELL_KIND)};
+        return true;
+    }
+    next = bucket_next(self, root, &c->b, &c->at, NULL);
+    *word = tsu_cell_resolve(self, next.word);
+    if (next.word == 0) return false;
+    c->at = next;
+    return true;
+}
+
 void tsu_hash_walk(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                    size_t budget, tsu_visit_fn visit, void *ctx, bool *done)
 {
-    struct bucket b;
-    struct run    r;
-    struct place  at = bucket_enter(root, from != NULL ? from->mark : 0, &b);
-    bool          run;
+    struct course c;
+    uint64_t      word;
 
     (void)direction;                 /* a hash table has one order: ets says so too */
-    at.key = from;
     *done = false;
-    run = run_begin(self, &r, root, &b, &at, NULL);
+    course_begin(self, root, &c, from != NULL ? from->mark : 0, from);
     for (; budget > 0; budget--) {
-        uint64_t raw = 0, word;
-
-        if (run) {
-            if (!run_next(self, &r, &raw, &word)) {
-                bucket_again(root, &at, &b);
-                run = false;         /* the rest of this bucket one by one, for there may be many changes */
-                continue;
-            }
-            if (word != 0) at = (struct place){.hash = slot_hash(&b, raw), .word = raw & (TSU_CELL_POINTER | TSU_CELL_KIND)};
+        if (course_step(self, root, &c, &word)) {
+            if (word != 0 && !visit(ctx, word)) return;
+        } else if (c.b.high == UINT64_MAX) {
+            *done = true;
+            return;
         } else {
-            struct place next = bucket_next(self, root, &b, &at, NULL);
-
-            raw = next.word;
-            word = tsu_cell_resolve(self, raw);
-            if (raw != 0) at = next;
-        }
-        if (word != 0) {
-            if (!visit(ctx, word)) return;
-        } else if (raw == 0 || run) {
-            if (b.high == UINT64_MAX) {
-                *done = true;
-                return;
-            }
-            at = bucket_enter(root, b.high + 1, &b);
-            run = run_begin(self, &r, root, &b, &at, NULL);
+            course_begin(self, root, &c, c.b.high + 1, NULL);
         }
     }
+}
+
+/* --- many at a time ---------------------------------------------------------------------- */
+/* Who does not stop between two keys needs no order. Buckets are gathered whole, each word with its version's header before the
+ * next word is read (C1); if ctl has not changed by then, what was gathered are the bucket's keys (H5). A bucket with anything
+ * else in it than settled versions is left to a course. No branch depends on which of a line's slots hold something. */
+#define MANY_ENOUGH 32u           /* words that are shown together, or more */
+#define MANY_ROOM   64u
+#define FAR_LEVEL   11u           /* of directories whose tables are no longer near the processor */
+#define FAR_AHEAD   8u            /* buckets: about as many as are shown together */
+
+struct many {
+    size_t   count, last;         /* words; where those of the last bucket begin that has some */
+    uint64_t word[MANY_ROOM];
+};
+
+static inline void gather(struct many *m, uint64_t w, uint64_t *headers)
+{
+    static tsu_version settled;
+    bool               holds = tsu_cell_holds_version(w);
+
+    *headers |= tsu_load_acquire(&(holds ? tsu_cell_version(w) : &settled)->header);
+    m->word[m->count] = w;
+    m->count += holds;
+}
+
+/* What the bucket holds. False: it is left to a course. */
+static bool bucket_gather(struct many *m, const struct bucket *b)
+{
+    const tsu_word *slot = b->line->slot;
+    uint64_t        w, headers = 0;
+    size_t          before = m->count;
+
+    if (TSU_UNLIKELY((b->ctl & CTL_STATE) == CTL_INSERTING)) return false;
+    for (uint32_t i = 0; i < HASH_HEAD_SLOTS - 1; i++) gather(m, tsu_load_acquire(slot++), &headers);
+    for (w = tsu_load_acquire(slot); TSU_UNLIKELY((w & TSU_CELL_KIND) == TSU_CELL_OTHER); w = tsu_load_acquire(slot)) {
+        if (m->count + HASH_SIDE_SLOTS > MANY_ROOM) break;
+        slot = ((struct hash_side *)tsu_cell_version(w))->slot;
+        for (uint32_t i = 0; i < HASH_SIDE_SLOTS - 1; i++) gather(m, tsu_load_acquire(slot++), &headers);
+    }
+    gather(m, w, &headers);
+    if (TSU_UNLIKELY(!tsu_header_settled(headers) || (w & TSU_CELL_KIND) == TSU_CELL_OTHER
+                     || (tsu_load_acquire(&b->line->ctl) != b->ctl && !PLANTED(14)))) {      /* H5 */
+        m->count = before;
+        return false;
+    }
+    if (m->count > before) m->last = before;
+    return true;
+}
+
+/* Has the versions in a bucket further on fetched, and a line twice as far. */
+static void bucket_fetch_far(const struct bucket *b)
+{
+    struct hash_line *line = line_ahead(b, 2 * FAR_AHEAD);
+
+    if (line != NULL) __builtin_prefetch(line);
+    line = line_ahead(b, FAR_AHEAD);
+    for (uint32_t i = 0; line != NULL && i < HASH_HEAD_SLOTS; i++) {
+        uint64_t w = tsu_load_relaxed(&line->slot[i]);
+
+        __builtin_prefetch(tsu_cell_holds_version(w) ? (const void *)tsu_cell_version(w) : (const void *)line);
+    }
+}
+
+/* Puts the last word in order last: from there the walk can be continued. */
+static void many_close(const tsu_root *root, struct many *m)
+{
+    size_t   i, last = m->last;
+    uint64_t w = m->word[last];
+
+    for (i = last + 1; i < m->count; i++) {
+        bool after = m->word[i] >> 48 > w >> 48;
+
+        if (TSU_UNLIKELY((m->word[i] ^ w) >> 48 == 0)) after = tie_compare(root, &(struct place){.word = w}, m->word[i]) < 0;
+        last = after ? i : last;
+        w = after ? m->word[i] : w;
+    }
+    for (; last + 1 < m->count; last++) m->word[last] = m->word[last + 1];
+    m->word[last] = w;
+}
+
+void tsu_hash_walk_many(tsu_thread *self, tsu_root *root, const tsu_key *from, size_t budget, tsu_visit_many_fn visit, void *ctx,
+                        bool *done)
+{
+    uint64_t      hash = from != NULL ? from->mark : 0, high = 0, word;
+    struct many   m;
+    struct course c;
+    struct bucket b;
+
+    *done = false;
+    do {
+        uint64_t first = hash, end = 0;
+        size_t   steps = 0;
+        bool     singly = from != NULL || self->view != NULL;
+
+        m.count = 0;
+        while (!singly && high != UINT64_MAX && m.count < MANY_ENOUGH && steps < budget) {
+            b = bucket_of(root, hash);
+            singly = b.low != hash || !bucket_gather(&m, &b);      /* it is a larger one if the table has shrunk */
+            if (singly) break;
+            if (b.dir->level >= FAR_LEVEL) bucket_fetch_far(&b);
+            high = b.high;
+            hash = high + 1;
+            steps++;
+        }
+        steps += m.count;
+        if (m.count > 0) {
+            tsu_visit_answer answer;
+
+            many_close(root, &m);
+            answer = visit(ctx, m.word, m.count);
+            if (answer == TSU_VISIT_END) return;
+            if (answer == TSU_VISIT_SINGLY) {
+                singly = true;
+                hash = first;
+                end = high;
+                steps = 0;
+            }
+        }
+        budget -= steps < budget ? steps : budget;
+        if (!singly) continue;
+        do {
+            course_begin(self, root, &c, hash, from);
+            for (; course_step(self, root, &c, &word); budget--) {
+                if (budget == 0) return;
+                if (word != 0 && visit(ctx, &word, 1) == TSU_VISIT_END) return;
+            }
+            from = NULL;
+            high = c.b.high;
+            hash = high + 1;
+        } while (high < end);
+    } while (high != UINT64_MAX && budget > 0);
+    *done = high == UINT64_MAX;
 }
 
 /* --- next ------------------------------------------------------------------------------- */

@@ -411,6 +411,7 @@ const tsu_kind tsu_kind_hash = {
     .restore = hash_restore,
     .peek = hash_peek,
     .walk = tsu_hash_walk,
+    .walk_many = tsu_hash_walk_many,
     .next = tsu_hash_next,
     .slot = tsu_hash_slot,
     .verify = tsu_hash_verify,

@@ -21,7 +21,8 @@
  * buckets have all moved is given back. Shrinking is the same with two buckets into one.
  *
  * A traversal takes a bucket's slots in the order of (hash, key), and each thread remembers where it was: while ctl and era
- * (H5) are what they were, the next step needs neither search nor hash.
+ * (H5) are what they were, the next step needs neither search nor hash. Who does not stop between two keys takes buckets whole,
+ * several at a time, as their slots lie.
  *
  * Invariants  H1  a key has at most one slot in its bucket.
  *             H2  only an announced insertion fills an empty slot, and one at a time is announced in a bucket.

@@ -44,6 +44,11 @@ static inline void tsu_trail_take(const tsu_trail *trail) { *trail->index = trai
 /* Gets each committed version's word in order; false ends the walk. */
 typedef bool (*tsu_visit_fn)(void *ctx, uint64_t word);
 
+/* The same for many at a time, as they were read, but the last of them in the structure's order comes last. Words may have the
+ * structure's bits. SINGLY, of more than one, none of which counts as seen: the next ones come one by one. */
+typedef enum tsu_visit_answer { TSU_VISIT_ON, TSU_VISIT_END, TSU_VISIT_SINGLY } tsu_visit_answer;
+typedef tsu_visit_answer (*tsu_visit_many_fn)(void *ctx, const uint64_t *words, size_t count);
+
 typedef struct tsu_kind {
     const char *name;
 
@@ -97,6 +102,10 @@ typedef struct tsu_kind {
      * shows is the next one at some moment of it (nearly: bptree.c, passed). */
     void (*walk)(tsu_thread *self, tsu_root *root, const tsu_key *from, tsu_direction direction,
                  size_t budget, tsu_visit_fn visit, void *ctx, bool *done);
+
+    /* The same, forward, for who can take what comes many at a time: walks of either sort may follow each other. NULL: walk does. */
+    void (*walk_many)(tsu_thread *self, tsu_root *root, const tsu_key *from, size_t budget, tsu_visit_many_fn visit, void *ctx,
+                      bool *done);
 
     /* The first committed version after `from` (NULL: of all), or 0; *present: `from` is there. from->mark
      * need not be known. NULL: walk does as well. */

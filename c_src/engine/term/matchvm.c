@@ -68,7 +68,7 @@ tsu_status tsu_ms_scratch_for(tsu_ms_scratch *s, const tsu_ms *ms)
 }
 
 /* Forgets what was made; the newest chunk, which is the largest, stays. */
-static void scratch_clear(tsu_ms_scratch *s)
+TSU_APART static void scratch_clear(tsu_ms_scratch *s)
 {
     ms_chunk *newest = s->chunks;
 
@@ -232,103 +232,106 @@ static const uint8_t *map_seek(tsu_ms_reg *reg, const uint8_t *p, const uint8_t 
     return NULL;
 }
 
-/* From p on; where it ended, and *i behind DONE. NULL: no match. */
-static const uint8_t *head_run(const ms_ins **at, const uint8_t *consts, tsu_ms_scratch *s, const uint8_t *p)
+/* What heads seldom have. The term at p, and behind it; NULL: no match. */
+TSU_APART static const uint8_t *head_part(const ms_ins *i, const uint8_t *consts, tsu_ms_scratch *s, const uint8_t *p)
 {
-    const ms_ins  *i = *at;
     const uint8_t *q;
     tsu_token      t;
 
+    switch (i->op) {
+    case MS_AGAIN:
+        return same_terms(s->vars[i->a], p) ? tsu_term_end(p) : NULL;
+    case MS_TUPLE:
+        tsu_term_next(&p, &t);
+        return t.kind == TSU_TUPLE && t.n == i->a ? p : NULL;
+    case MS_LIST:
+        return list_open(s, i, p);
+    case MS_LIST_END:
+        return list_skip(&s->regs[i->y], p);
+    case MS_REST: case MS_REST_AGAIN:
+        if (i->op == MS_REST_AGAIN || i->a != UINT32_MAX) {
+            tsu_ms_reg *reg = &s->regs[i->y];
+            tsu_token   list;
+            const uint8_t *r = reg->list;
+            tsu_term_next(&r, &list);
+            q = list_rest(s, reg, (uint32_t)((list.kind == TSU_STRING ? list.size : list.n) - reg->left));
+            if (q == NULL) return NULL;
+            if (i->op == MS_REST) s->vars[i->a] = q;
+            else if (!same_terms(s->vars[i->a], q)) return NULL;
+        }
+        return list_skip(&s->regs[i->y], p);
+    case MS_MAP:
+        if (*p != TSU_TAG_MAP) return NULL;
+        tsu_term_next(&p, &t);
+        if (t.n < i->a) return NULL;
+        s->regs[i->y].left = t.n;
+        return p;
+    case MS_MAP_KEY:
+        return map_seek(&s->regs[i->y], p, consts + i->a, i->b);
+    case MS_MAP_END:
+        for (uint64_t n = 2 * s->regs[i->y].left; n > 0; n--) p = tsu_term_end(p);
+        return p;
+    default:
+        UNREACHABLE();
+    }
+}
+
+/* Behind the term at p, if it is the constant; NULL: it is another. */
+static inline const uint8_t *head_constant(const ms_ins *i, const uint8_t *constant, const tsu_ms_scratch *s, const uint8_t *p)
+{
+    const uint8_t *q = NULL;
+
+    if (*p == *constant) {
+        q = tsu_term_end(p);
+        if ((size_t)(q - p) == i->b && memcmp(p, constant, i->b) == 0) return q;
+    }
+    if (TSU_LIKELY(!(s->object[0] & TSU_OBJECT_LOOSE) && !i->x) || !tsu_ms_constant_same(constant, p)) return NULL;
+    return q != NULL ? q : tsu_term_end(p);
+}
+
+/* From p on; where it ended, and *i behind DONE. NULL: no match. */
+static inline __attribute__((always_inline)) const uint8_t *head_run(const ms_ins **at, const uint8_t *consts, tsu_ms_scratch *s,
+                                                                     const uint8_t *p)
+{
+    const ms_ins *i = *at;
+
     for (;; i++) {
-        if (TSU_UNLIKELY(i->skip > 0))
-            for (uint32_t n = i->skip; n > 0; n--) p = tsu_term_end(p);
-        switch (i->op) {
-        case MS_DONE:
-            *at = i + 1;
-            return p;
-        case MS_BIND:
+        for (uint32_t n = i->skip; n > 0; n--) p = tsu_term_end(p);
+        if (i->op == MS_BIND) {
             s->vars[i->a] = p;
             p = tsu_term_end(p);
-            break;
-        case MS_AGAIN:
-            if (!same_terms(s->vars[i->a], p)) return NULL;
-            p = tsu_term_end(p);
-            break;
-        case MS_IS_BYTE:
-            if (*p != i->a) return NULL;
-            p++;
-            break;
-        case MS_IS:
-            q = tsu_term_end(p);
-            if ((size_t)(q - p) == i->b && memcmp(p, consts + i->a, i->b) == 0) {
-                p = q;
-                break;
-            }
-            if (TSU_LIKELY(!(s->object[0] & TSU_OBJECT_LOOSE) && !i->x) || !tsu_ms_constant_same(consts + i->a, p)) return NULL;
-            p = q;
-            break;
-        case MS_TUPLE:
-            tsu_term_next(&p, &t);
-            if (t.kind != TSU_TUPLE || t.n != i->a) return NULL;
-            break;
-        case MS_LIST:
-            p = list_open(s, i, p);
+        } else if (i->op == MS_DONE) {
+            *at = i + 1;
+            return p;
+        } else if (i->op == MS_IS_BYTE) {
+            if (*p++ != i->a) return NULL;
+        } else {
+            p = i->op == MS_IS ? head_constant(i, consts + i->a, s, p) : head_part(i, consts, s, p);
             if (p == NULL) return NULL;
-            break;
-        case MS_LIST_END:
-            p = list_skip(&s->regs[i->y], p);
-            break;
-        case MS_REST: case MS_REST_AGAIN:
-            if (i->op == MS_REST_AGAIN || i->a != UINT32_MAX) {
-                tsu_ms_reg *reg = &s->regs[i->y];
-                tsu_token   list;
-                const uint8_t *r = reg->list;
-                tsu_term_next(&r, &list);
-                q = list_rest(s, reg, (uint32_t)((list.kind == TSU_STRING ? list.size : list.n) - reg->left));
-                if (q == NULL) return NULL;
-                if (i->op == MS_REST) s->vars[i->a] = q;
-                else if (!same_terms(s->vars[i->a], q)) return NULL;
-            }
-            p = list_skip(&s->regs[i->y], p);
-            break;
-        case MS_MAP:
-            if (*p != TSU_TAG_MAP) return NULL;
-            tsu_term_next(&p, &t);
-            if (t.n < i->a) return NULL;
-            s->regs[i->y].left = t.n;
-            break;
-        case MS_MAP_KEY:
-            p = map_seek(&s->regs[i->y], p, consts + i->a, i->b);
-            if (p == NULL) return NULL;
-            break;
-        case MS_MAP_END:
-            for (uint64_t n = 2 * s->regs[i->y].left; n > 0; n--) p = tsu_term_end(p);
-            break;
-        default:
-            UNREACHABLE();
         }
     }
 }
 
 /* ---- Guards and bodies ---- */
 
-static inline bool compare_int(tsu_ms_compare op, const uint8_t *v, int64_t i)
+/* The same of what is no integer within int64. */
+TSU_APART static bool other_holds(tsu_ms_compare op, const uint8_t *v, int64_t i)
 {
     uint8_t term[9];
-    int64_t x;
 
-    if (TSU_UNLIKELY(!tsu_term_int64(v, &x))) {
-        tsu_int_put(term, i);
-        return tsu_ms_holds(op, v, term);
-    }
-    switch (op) {
-    case TSU_LT: return x < i;
-    case TSU_LE: return x <= i;
-    case TSU_GT: return x > i;
-    case TSU_GE: return x >= i;
-    case TSU_EQ: case TSU_SAME: return x == i;
-    default:     return x != i;
-    }
+    tsu_int_put(term, i);
+    return tsu_ms_holds(op, v, term);
+}
+
+static inline bool compare_int(tsu_ms_compare op, const uint8_t *v, int64_t i)
+{
+    /* bit 0: if it is less, 1: equal, 2: greater */
+    static const uint8_t holds[] = { [TSU_LT] = 1, [TSU_LE] = 3, [TSU_GT] = 4, [TSU_GE] = 6, [TSU_EQ] = 2, [TSU_SAME] = 2,
+                                     [TSU_NE] = 5, [TSU_DIFFER] = 5 };
+    int64_t              x;
+
+    if (TSU_UNLIKELY(tsu_int_get(v, &x) == NULL)) return other_holds(op, v, i);
+    return holds[op] >> ((x >= i) + (x > i)) & 1;
 }
 
 static inline bool compare(tsu_ms_compare op, const uint8_t *a, const uint8_t *b)
@@ -535,6 +538,16 @@ static const uint8_t *clause_result(const tsu_ms *ms, const ms_clause *clause, t
     }
 }
 
+/* Most guards compare a variable with an integer, and are over before the loop above has begun. */
+static inline bool guards_hold(const tsu_ms *ms, const ms_clause *clause, tsu_ms_scratch *s)
+{
+    const ms_ins *i = ms->code + clause->guards;
+
+    for (; i->op == MS_IF_INT; i++)
+        if (!compare_int((tsu_ms_compare)i->x, s->vars[i->a], i->i)) return false;
+    return i->op == MS_DONE || tsu_ms_execute(i, ms->consts, s, false) != NULL;
+}
+
 tsu_status tsu_ms_run(const tsu_ms *ms, tsu_ms_scratch *s, const uint8_t *object, tsu_ms_result *out)
 {
     const uint8_t *p = object + 2;
@@ -550,9 +563,9 @@ tsu_status tsu_ms_run(const tsu_ms *ms, tsu_ms_scratch *s, const uint8_t *object
         const ms_ins    *i = ms->code + clause->head;
 
         if (clause->arity != (int64_t)arity && clause->arity != ARITY_ANY) continue;
-        if (s->chunks != NULL || s->out.len > 0 || s->whole != NULL || s->status != TSU_OK) scratch_clear(s);
+        if (TSU_UNLIKELY(s->chunks != NULL || s->out.len > 0 || s->whole != NULL || s->status != TSU_OK)) scratch_clear(s);
         p = head_run(&i, ms->consts, s, s->elements);
-        if (p != NULL && clause->guarded && tsu_ms_execute(ms->code + clause->guards, ms->consts, s, false) == NULL) p = NULL;
+        if (p != NULL && clause->guarded && !guards_hold(ms, clause, s)) p = NULL;
         if (p == NULL) {
             if (TSU_UNLIKELY(s->status != TSU_OK)) return s->status;
             continue;
