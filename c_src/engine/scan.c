@@ -6,6 +6,7 @@
 #define SIZES_AT_ONCE  32u          /* of tuples */
 #define LAX_BYTES      60000u       /* of objects that are shown without a way to stop; */
 #define LAX_EACH       64u          /* so many more for each of a key */
+#define LAX_MIN        64u          /* with less it is not worth a try */
 #define BEGINNINGS_MAX 8u           /* of a key that somebody changes all the time: then in one go */
 
 typedef struct scanner {
@@ -13,6 +14,7 @@ typedef struct scanner {
     void            *ctx;
     size_t           keypos;
     bool             bag, forward, binaries;
+    const tsu_scan  *scan;
     const tsu_bound *end;            /* NULL: none */
     uint64_t         end_head;
     const uint8_t   *last;           /* the last object shown, or of a key with many the newest */
@@ -104,7 +106,7 @@ static tsu_visit_answer scan_versions(void *ctx, const uint64_t *words, size_t c
     scanner      *s = ctx;
     tsu_object_fn fn = s->fn;
     void         *fn_ctx = s->ctx;
-    uint64_t      bytes = 0, more = 0;
+    uint64_t      bytes = 0, more = 0, objects = count;
 
     if (count == 1 && s->parts) return scan_version(s, words[0]) ? TSU_VISIT_ON : TSU_VISIT_END;
     for (size_t i = 0; i < count; i++) {
@@ -112,8 +114,9 @@ static tsu_visit_answer scan_versions(void *ctx, const uint64_t *words, size_t c
 
         bytes += (older + 1) * tsu_object_len(tsu_version_object(words[i])) + older * LAX_EACH;
         more |= older;
+        objects += older;
     }
-    if (count > 1 && bytes > LAX_BYTES) return TSU_VISIT_SINGLY;
+    if (count > 1 && (bytes > LAX_BYTES || objects > s->scan->lax)) return TSU_VISIT_SINGLY;
     for (size_t i = 0; i < count; i++) {
         if (TSU_UNLIKELY(more != 0)) tsu_version_show(words[i], lax_show, s);
         else if (TSU_UNLIKELY(!fn(fn_ctx, tsu_version_object(words[i])))) s->full = true;
@@ -178,7 +181,7 @@ static bool range_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const 
         if (r->one && !s->many) return true;
     }
     end_set(s, s->forward ? &r->high : &r->low);
-    lax = scan->lax && s->end == NULL && !s->binaries;
+    lax = scan->lax >= LAX_MIN && s->end == NULL && !s->binaries;
     done = false;
     while (!s->full && !s->many && !done && !s->beyond) {
         if (!lax || !tsu_walk_many(self, table, from, len, budget, scan_versions, s, &done))
@@ -265,7 +268,7 @@ static void range_next(tsu_scan *scan)
 bool tsu_scan_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, size_t budget, tsu_object_fn fn, void *ctx)
 {
     tsu_table_type   type = tsu_table_type_of(table);
-    scanner          s = { .fn = fn, .ctx = ctx, .keypos = tsu_table_keypos(table), .bag = type >= TSU_BAG,
+    scanner          s = { .fn = fn, .ctx = ctx, .scan = scan, .keypos = tsu_table_keypos(table), .bag = type >= TSU_BAG,
                            .parts = scan->many != NULL && type >= TSU_BAG, .binaries = scan->plan->binaries,
                            .forward = scan->direction == TSU_FORWARD };
     const tsu_plan  *plan = scan->plan;

@@ -24,7 +24,7 @@ typedef struct tsu_scan {
     /* NULL: all objects of a key are shown in one go. Else called before those of a key that has very many, and with `anew` when
      * they begin again, and what was shown of them counts no more. False: they are not shown, and the run ends behind the key. */
     bool          (*many)(void *ctx, bool anew);
-    bool            lax;            /* after `fn` has answered false some more objects may be shown, and need not be in order */
+    uint64_t        lax;            /* so many objects at a time may be shown in any order, and after `fn` has answered false; may change on the way */
     bool            within;         /* the objects of `from`, with: */
     tsu_part        part;
     uint32_t        beginnings;

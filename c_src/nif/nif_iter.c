@@ -159,7 +159,7 @@ static ERL_NIF_TERM objects(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_T
 {
     tsu_slice     slice = tsu_slice_begin();
     tsu_call      c;
-    page          p = { .r = { .env = env, .list = argv[4] }, .slice = &slice, .scan = { .plan = &tsu_plan_all, .many = page_many, .lax = true } };
+    page          p = { .r = { .env = env, .list = argv[4] }, .slice = &slice, .scan = { .plan = &tsu_plan_all, .many = page_many, .lax = UINT64_MAX } };
     ErlNifBinary  from = { .size = 0, .data = NULL };
     ERL_NIF_TERM  cursor = tsu_atom_done, more[6];
     int64_t       objects_max;

@@ -115,6 +115,7 @@ static bool search_show(void *ctx, const uint8_t *object)
             }
             j->list = enif_make_list_cell(q->env, term, j->list);
             j->count++;
+            q->scan.lax -= q->scan.lax > 0;
         } else if (j->mode == COUNT) {
             j->count += tsu_ms_result_is_true(&r);
         } else if (j->mode >= REPLACE || tsu_ms_result_is_true(&r)) {
@@ -495,7 +496,7 @@ static ERL_NIF_TERM job_run(ErlNifEnv *env, job *j)
     if (s == TSU_OK && key == 0 && !cursor_read(env, j->cursor, &q.scan, j->within != tsu_nil)) s = TSU_BADARG;
     if (s == TSU_OK) {
         q.scan.many = search_many;
-        q.scan.lax = j->mode <= COUNT && !j->chunk;      /* stops for the clock alone */
+        q.scan.lax = j->mode <= COUNT && j->count < j->count_max ? j->count_max - j->count : 0;
         q.update.fn = change;
         q.update.unused = change_unused;
         q.env = env;

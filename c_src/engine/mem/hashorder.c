@@ -422,7 +422,7 @@ void tsu_hash_walk_many(tsu_thread *self, tsu_root *root, const tsu_key *from, s
     do {
         uint64_t first = hash, end = 0;
         size_t   steps = 0;
-        bool     singly = from != NULL || self->view != NULL;
+        bool     singly = from != NULL || self->view != NULL, ends = false;
 
         m.count = 0;
         while (!singly && high != UINT64_MAX && m.count < MANY_ENOUGH && steps < budget) {
@@ -442,7 +442,7 @@ void tsu_hash_walk_many(tsu_thread *self, tsu_root *root, const tsu_key *from, s
             answer = visit(ctx, m.word, m.count);
             if (answer == TSU_VISIT_END) return;
             if (answer == TSU_VISIT_SINGLY) {
-                singly = true;
+                singly = ends = true;
                 hash = first;
                 end = high;
                 steps = 0;
@@ -460,6 +460,7 @@ void tsu_hash_walk_many(tsu_thread *self, tsu_root *root, const tsu_key *from, s
             high = c.b.high;
             hash = high + 1;
         } while (high < end);
+        if (ends) break;
     } while (high != UINT64_MAX && budget > 0);
     *done = high == UINT64_MAX;
 }

@@ -45,7 +45,7 @@ static inline void tsu_trail_take(const tsu_trail *trail) { *trail->index = trai
 typedef bool (*tsu_visit_fn)(void *ctx, uint64_t word);
 
 /* The same for many at a time, as they were read, but the last of them in the structure's order comes last. Words may have the
- * structure's bits. SINGLY, of more than one, none of which counts as seen: the next ones come one by one. */
+ * structure's bits. SINGLY, of more than one, none of which counts as seen: these come one by one, and the walk ends behind them. */
 typedef enum tsu_visit_answer { TSU_VISIT_ON, TSU_VISIT_END, TSU_VISIT_SINGLY } tsu_visit_answer;
 typedef tsu_visit_answer (*tsu_visit_many_fn)(void *ctx, const uint64_t *words, size_t count);
 
