@@ -305,6 +305,11 @@ static inline bool course_step(tsu_thread *self, const tsu_root *root, struct co
     }
     next = bucket_next(self, root, &c->b, &c->at, NULL);
     *word = tsu_cell_resolve(self, next.word);
+    if (TSU_UNLIKELY((tsu_load_acquire(&c->b.line->ctl) & CTL_STATE) == CTL_FORWARD)) {
+        bucket_again(root, &c->at, &c->b);               /* it has moved: what was read may be old (C1) */
+        *word = 0;
+        return true;
+    }
     if (next.word == 0) return false;
     c->at = next;
     return true;

@@ -431,6 +431,49 @@ TEST(a_slot_that_gets_another_key_under_a_walk_is_not_taken_for_what_it_was)
     destroy(s.self, s.root);
 }
 
+/* At the first key another comes, so that the walk goes on one by one; at the second the bucket moves, and then all of these keys get
+ * the value 1. */
+typedef struct moving {
+    tsu_thread *self;
+    tsu_root   *root;
+    int         count, old;
+} moving;
+
+#define MOVING 5
+
+static bool moving_visit(void *ctx, uint64_t word)
+{
+    moving *m = ctx;
+    int     variant;
+    int64_t id = object_key_of(tsu_version_object(word), &variant);
+
+    if (id > MOVING) return true;
+    m->count++;
+    if (m->count == 1) change(m->self, m->root, MOVING, 0, false);
+    if (m->count == 2) {
+        for (int64_t i = 1000; i < 3000; i++) change(m->self, m->root, i, 0, false);
+        for (int64_t i = 0; i <= MOVING; i++) change(m->self, m->root, i, 1, false);
+    }
+    if (m->count > 2) m->old += object_value(tsu_version_object(word)) != 1;
+    return true;
+}
+
+TEST(a_walk_shows_nothing_that_was_replaced_before_it_came_there_though_the_bucket_has_moved)
+{
+    moving m = {setup(), NULL, 0, 0};
+    bool   done;
+
+    m.root = make(m.self);
+    for (int64_t i = 0; i < MOVING; i++) change(m.self, m.root, i, 0, false);
+    tsu_pin(m.self);
+    tsu_kind_hash.walk(m.self, m.root, NULL, TSU_FORWARD, SIZE_MAX, moving_visit, &m, &done);
+    tsu_unpin(m.self);
+    EXPECT(done);
+    EXPECT(m.count >= MOVING);
+    EXPECT_EQ(m.old, 0);
+    destroy(m.self, m.root);
+}
+
 /* Threads that change the table while others go through it. */
 #define STEADY 2000
 static tsu_root *shared;
