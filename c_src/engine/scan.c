@@ -112,7 +112,10 @@ static tsu_visit_answer scan_versions(void *ctx, const uint64_t *words, size_t c
     for (size_t i = 0; i < count; i++) {
         uint64_t older = tsu_version_count(words[i]) - 1;
 
-        bytes += (older + 1) * tsu_object_len(tsu_version_object(words[i])) + older * LAX_EACH;
+        /* the newest stands for the others, if none is large */
+        if (TSU_LIKELY(older == 0 || !tsu_version_large(words[i]))) bytes += (older + 1) * tsu_object_len(tsu_version_object(words[i]));
+        else bytes += tsu_version_bytes(words[i]);
+        bytes += older * LAX_EACH;
         more |= older;
         objects += older;
     }
@@ -187,7 +190,7 @@ static bool range_run(tsu_thread *self, tsu_table *table, tsu_scan *scan, const 
         if (!lax || !tsu_walk_many(self, table, from, len, budget, scan_versions, s, &done))
             tsu_walk_versions(self, table, from, len, s->forward ? TSU_FORWARD : TSU_BACKWARD, budget, scan_version, s, &done);
         if (s->last != NULL) break;
-        budget *= 8;            /* without an object there is no key to go on from */
+        budget = budget < SIZE_MAX / 8 ? budget * 8 : SIZE_MAX;            /* without an object there is no key to go on from */
     }
     if (s->last != NULL) {
         scan->from = tsu_object_key(s->last, s->keypos, &scan->from_len);

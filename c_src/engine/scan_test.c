@@ -126,6 +126,58 @@ TEST(every_piece_of_a_scan_goes_on_where_the_one_before_stopped)
     tsu_engine_close();
 }
 
+static void large_insert(tsu_thread *self, tsu_table *t, int64_t key, int64_t value, size_t bytes)
+{
+    static const uint8_t zeros[4000];
+    tsu_writer           w;
+    tsu_object_mark      mark;
+
+    tsu_writer_init(&w, NULL, 0);
+    tsu_write_object_begin(&w, 3, &mark);
+    tsu_write_int(&w, key);
+    tsu_write_int(&w, value);
+    tsu_write_binary(&w, zeros, bytes);
+    tsu_write_object_end(&w, 3, &mark);
+    CHECK(tsu_insert(self, t, w.bytes, w.len) == TSU_OK);
+    tsu_writer_deinit(&w);
+}
+
+static bool see_none(void *ctx, const uint8_t *object)
+{
+    (void)object;
+    ++*(size_t *)ctx;
+    return false;
+}
+
+/* Of 50 keys, each with that many objects, of which the oldest have that size and the newest is small, what is shown to who has had
+ * enough at once. */
+static size_t shown_too_many(tsu_thread *self, int64_t objects, size_t bytes)
+{
+    tsu_table *t = NULL;
+    tsu_scan   scan = {.plan = &tsu_plan_all, .direction = TSU_FORWARD, .lax = UINT64_MAX};
+    size_t     shown = 0;
+
+    tsu_pin(self);
+    CHECK(tsu_table_create(self, TSU_BAG, 1, &t) == TSU_OK);
+    for (int64_t i = 1; i <= objects; i++)
+        for (int64_t key = 0; key < 50; key++) large_insert(self, t, key, i, i == objects ? 0 : bytes);
+    CHECK(!tsu_scan_run(self, t, &scan, 4000, see_none, &shown));
+    tsu_unpin(self);
+    tsu_table_destroy(self, t);
+    tsu_engine_sync(self);
+    return shown;
+}
+
+TEST(large_objects_behind_a_small_one_are_not_shown_without_a_way_to_stop)
+{
+    tsu_thread *self = setup();
+
+    EXPECT(shown_too_many(self, 4, 10) >= 4 * 25);
+    EXPECT_EQ(shown_too_many(self, 4, 4000), 4);
+    EXPECT_EQ(shown_too_many(self, 300, 1000), 300);          /* groups */
+    tsu_engine_close();
+}
+
 TEST(a_scan_shows_its_ranges_and_nothing_else)
 {
     static const struct { const char *spec; int64_t low, high; } ranges[] = {

@@ -331,7 +331,8 @@ static tsu_verdict insert_decide(tsu_edit *edit, tsu_thread *self, uint64_t curr
     if (in->type == TSU_BAG && tsu_bag_has(current, in->record->object)) return TSU_EDIT_KEEP;
     count = tsu_version_count(current);
     if (TSU_LIKELY(count < TSU_CHAIN_OBJECTS_MAX && !tsu_edit_keeps(edit))) {
-        tsu_record_top(in->record, tsu_version_newest(current), count + 1);
+        tsu_record_top(in->record, tsu_version_newest(current), count + 1,
+                       tsu_record_large(in->record) || tsu_version_large(current));
         edit->chained = true;
         edit->put = tsu_record_word(in->record);
         return TSU_EDIT_PUT;
@@ -342,7 +343,6 @@ static tsu_verdict insert_decide(tsu_edit *edit, tsu_thread *self, uint64_t curr
     return TSU_EDIT_FAIL;
 }
 
-/* What took longer to write than this had its key begun before (engine.h, tsu_insert). */
 #define SHORT_OBJECT_BYTES 48
 
 static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *object, size_t len, bool new_only,
@@ -350,7 +350,7 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
 {
     struct tsu_contents *c = tsu_table_contents(table);
     struct insert        in;
-    bool                 long_written = len > SHORT_OBJECT_BYTES || (object[0] & TSU_OBJECT_HANDLES) != 0;
+    bool                 begun;
     int64_t              weight = (int64_t)tsu_slab_round(tsu_record_bytes(len)), handles = (object[0] & TSU_OBJECT_HANDLES) != 0;
     size_t               key_len, old_bytes = 0;
     const uint8_t       *key;
@@ -359,7 +359,9 @@ static tsu_status insert_one(tsu_thread *self, tsu_table *table, const uint8_t *
 
     key = tsu_object_key(object, table->keypos, &key_len);
     tsu_table_key(&k, table->kind, key, key_len);
-    if (table->kind->fetch != NULL) (long_written ? table->kind->fetch_next : table->kind->fetch)(c->root, &k);
+    /* what takes time to write has its key begun before: engine.h, tsu_insert; a key that does so itself has not */
+    begun = (len > SHORT_OBJECT_BYTES || handles != 0) && table->keypos == 1 && *key < TSU_TAG_NIL;
+    if (table->kind->fetch != NULL) (begun ? table->kind->fetch_next : table->kind->fetch)(c->root, &k);
     in.record = tsu_record_create(self, object, len);
     if (in.record == NULL) return TSU_NOMEM;
     /* one by one: an initializer clears all of it, by a string instruction that is slow to start */
@@ -696,7 +698,7 @@ static tsu_verdict bag_decide(tsu_edit *edit, tsu_thread *self, uint64_t current
     if (b->shared != NULL) tsu_record_chain(b->last, b->shared);
     if (left == 1 || ((current & TSU_CELL_KIND) == TSU_CELL_RECORD && !tsu_edit_keeps(edit))) {
         edit->chained = left > 1;
-        if (edit->chained) tsu_record_top(b->made, tsu_record_older(b->made), left);
+        if (edit->chained) tsu_record_top(b->made, tsu_record_older(b->made), left, tsu_chain_large(b->made));
         edit->put = tsu_record_word(b->made);
         return TSU_EDIT_PUT;
     }

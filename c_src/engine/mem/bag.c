@@ -181,6 +181,14 @@ size_t tsu_version_retire_all(tsu_thread *self, uint64_t word)
     return bytes;
 }
 
+bool tsu_chain_large(const tsu_record *newest)
+{
+    const tsu_record *r = newest;
+
+    while (r != NULL && !tsu_record_large(r)) r = tsu_record_older(r);
+    return r != NULL;
+}
+
 size_t tsu_version_bytes(uint64_t word)
 {
     const tsu_record *r;

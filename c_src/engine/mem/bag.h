@@ -46,11 +46,16 @@ static inline void tsu_record_chain(tsu_record *r, const tsu_record *older)
     tsu_store_relaxed(&r->version.header, older != NULL ? (uint64_t)(uintptr_t)older | TSU_HEADER_CHAINED : TSU_HEADER_TS);
 }
 
-/* The same for a version of its own: the top of `count` > 1 objects. */
-static inline void tsu_record_top(tsu_record *r, const tsu_record *older, uint64_t count)
+/* The same for a version of its own: the top of `count` > 1 objects; large: one of them is, perhaps. */
+static inline void tsu_record_top(tsu_record *r, const tsu_record *older, uint64_t count, bool large)
 {
-    tsu_store_relaxed(&r->version.header, (uint64_t)(uintptr_t)older | TSU_HEADER_CHAINED | count << TSU_HEADER_COUNT_SHIFT);
+    tsu_store_relaxed(&r->version.header, (uint64_t)(uintptr_t)older | TSU_HEADER_CHAINED | count << TSU_HEADER_COUNT_SHIFT
+                                              | (large ? TSU_HEADER_LARGE : 0));
 }
+
+#define TSU_RECORD_LARGE 256u          /* bytes of an object */
+static inline bool tsu_record_large(const tsu_record *r) { return tsu_object_len(r->object) > TSU_RECORD_LARGE; }
+bool tsu_chain_large(const tsu_record *newest);        /* has it one? */
 
 static inline uint64_t tsu_version_count(uint64_t word)
 {
@@ -59,7 +64,7 @@ static inline uint64_t tsu_version_count(uint64_t word)
     switch (word & TSU_CELL_KIND) {
     case TSU_CELL_RECORD:
         h = tsu_load_acquire(&tsu_cell_version(word)->header);
-        return TSU_LIKELY((h & TSU_HEADER_TAG) != TSU_HEADER_CHAINED) ? 1 : h >> TSU_HEADER_COUNT_SHIFT;
+        return TSU_LIKELY((h & TSU_HEADER_TAG) != TSU_HEADER_CHAINED) ? 1 : h >> TSU_HEADER_COUNT_SHIFT & TSU_HEADER_COUNT;
     case TSU_CELL_GROUP:  return ((const tsu_group *)tsu_cell_version(word))->object_count;
     }
     return 0;
@@ -68,6 +73,18 @@ static inline tsu_record *tsu_version_newest(uint64_t word)
 {
     if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP) return tsu_group_newest((tsu_group *)tsu_cell_version(word));
     return (tsu_record *)tsu_cell_version(word);
+}
+
+/* May one of its objects be large? Of a group, whose sum is known: may all of them together be? */
+static inline bool tsu_version_large(uint64_t word)
+{
+    uint64_t h;
+
+    if ((word & TSU_CELL_KIND) == TSU_CELL_GROUP)
+        return ((const tsu_group *)tsu_cell_version(word))->bytes > TSU_RECORD_LARGE * TSU_CHAIN_OBJECTS_MAX / 4;
+    h = tsu_load_acquire(&tsu_cell_version(word)->header);
+    if ((h & TSU_HEADER_TAG) == TSU_HEADER_CHAINED) return h & TSU_HEADER_LARGE;
+    return tsu_record_large((const tsu_record *)tsu_cell_version(word));
 }
 
 tsu_group *tsu_group_create(tsu_thread *self, tsu_record *newest, uint64_t count, uint64_t records_bytes);

@@ -163,7 +163,7 @@ static uint64_t chain_on(uint64_t count, tsu_record *oldest)
     for (uint64_t i = 2; i <= count; i++) {
         tsu_record *r = record((int64_t)i);
 
-        tsu_record_top(r, newest, i);
+        tsu_record_top(r, newest, i, false);
         newest = r;
     }
     return tsu_record_word(newest);
@@ -199,7 +199,7 @@ static tsu_verdict put_on_top(tsu_edit *edit, tsu_thread *by, uint64_t current)
     tsu_record *r = record(9);
 
     (void)by;
-    tsu_record_top(r, tsu_version_newest(current), tsu_version_count(current) + 1);
+    tsu_record_top(r, tsu_version_newest(current), tsu_version_count(current) + 1, false);
     edit->chained = true;
     edit->put = tsu_record_word(r);
     return TSU_EDIT_PUT;

@@ -31,8 +31,10 @@ static inline uint64_t tsu_cell_bare(uint64_t word) { return word & (TSU_CELL_PO
 #define TSU_HEADER_UNDECIDED UINT64_C(1)
 #define TSU_HEADER_ENTRY     UINT64_C(2)
 #define TSU_HEADER_NODE      UINT64_C(3)
-#define TSU_HEADER_CHAINED   UINT64_C(4)      /* of the newest of a chain that has no group bits 48-63 say how many there are */
+#define TSU_HEADER_CHAINED   UINT64_C(4)      /* of the newest of a chain that has no group bits 48-62 say how many there are, and bit 63 LARGE */
 #define TSU_HEADER_COUNT_SHIFT 48
+#define TSU_HEADER_COUNT     UINT64_C(0x7fff)
+#define TSU_HEADER_LARGE     (UINT64_C(1) << 63)
 #define TSU_HEADER_DROPPED   UINT64_C(5)      /* replaced before its commit was settled: see tsu_version_drop */
 #define TSU_HEADER_PASSED    UINT64_C(6)      /* as NODE, of a version that is on its way out: who stands on it finds the way down */
 #define TSU_HEADER_TS_SHIFT  8

@@ -242,7 +242,7 @@ void tsu_write_map_end(tsu_writer *w, tsu_map_mark *marks, size_t n)
     pair      few[16];
     pair     *pairs = few;
     bool      sorted = true;
-    size_t    begin, bytes, handles, last_end;
+    size_t    begin, bytes, handles;
     uint8_t  *copy;
     uint64_t *handle_copy;
     size_t    scratch;
@@ -280,11 +280,20 @@ void tsu_write_map_end(tsu_writer *w, tsu_map_mark *marks, size_t n)
                 handle_to += pairs[i].handle_count;
             }
         }
-        last_end = begin + pairs[n - 1].at + pairs[n - 1].len;
-        w->blob_end = w->blob_end == last_end ? marks[n].at : 0;
     }
     if (copy != NULL) tsu_env_free(copy, scratch);
     if (pairs != NULL && pairs != few) tsu_env_free(pairs, n * sizeof *pairs);
+}
+
+/* What was moved since it was written is looked at. */
+static bool ends_in_its_blob(const tsu_writer *w, const tsu_object_mark *mark)
+{
+    const uint8_t *end = w->bytes + w->len, *p = w->bytes + mark->at + 2;
+
+    if (w->status != TSU_OK || end - p < 8 || tsu_get64(end - 8) != w->handles[mark->handle]) return false;
+    if (TSU_LIKELY(w->blob_end == w->len)) return true;
+    if ((w->bytes[mark->at] & TSU_OBJECT_ARITY) == TSU_OBJECT_ARITY) (void)tsu_varint_get(&p);
+    return tsu_terms_end_in_blob(p, end);
 }
 
 void tsu_write_object_end_slow(tsu_writer *w, const tsu_object_mark *mark)
@@ -293,7 +302,7 @@ void tsu_write_object_end_slow(tsu_writer *w, const tsu_object_mark *mark)
     uint8_t flags = (uint8_t)((handles > 0 ? TSU_OBJECT_HANDLES : 0) | (w->loose ? TSU_OBJECT_LOOSE : 0));
     size_t  len, n;
 
-    if (handles == 1 && w->blob_end == w->len) {
+    if (handles == 1 && ends_in_its_blob(w, mark)) {
         flags |= TSU_OBJECT_LAST;
     } else if (handles > 0) {
         uint8_t count[4];

@@ -177,7 +177,7 @@ typedef struct tsu_writer {
     size_t     stack_cap;
     uint64_t  *handles;         /* owned, in token order */
     size_t     handle_count, handle_cap;
-    size_t     blob_end;        /* where the last handle's token ends, if it is a blob's; else 0 */
+    size_t     blob_end;        /* where the last handle's token ended when it was written, if it is a blob's; else 0 */
     uint64_t   few_handles[TSU_HANDLES_FEW];
     tsu_status status;
     bool       key;             /* what is written now is part of a key */

@@ -161,7 +161,6 @@ static void element_write(tsu_writer *w, const uint8_t *term, size_t len, const 
         tsu_codec.retain(tsu_get64(handles + 8 * i));
         tsu_write_handle(w, tsu_get64(handles + 8 * i));
     }
-    if (count > 0 && tsu_terms_end_in_blob(term, term + len)) w->blob_end = w->len;
 }
 
 tsu_status tsu_object_replace(const uint8_t *old, const tsu_change *changes, size_t count, tsu_writer *w)

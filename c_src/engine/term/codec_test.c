@@ -153,7 +153,7 @@ TEST(replacing_moves_each_reference_to_the_right_object)
 }
 
 /* {1, T}, where T is or has blob 1, in one of some ways. */
-enum { BLOB_ALONE, BLOB_IN_TUPLE, BLOB_IN_MAP_SORTED, BLOB_IN_MAP_MOVED, BLOB_IN_MAP_MOVED_AWAY, BLOB_BEFORE, BLOB_TWICE, BLOB_AND_REF, WAYS };
+enum { BLOB_ALONE, BLOB_IN_TUPLE, BLOB_IN_MAP_SORTED, BLOB_IN_MAP_MOVED, BLOB_IN_MAP_MOVED_AWAY, BLOB_IN_LIST_CLOSED, BLOB_BEFORE, BLOB_TWICE, BLOB_AND_REF, WAYS };
 
 static void blob_object(tsu_writer *w, int way)
 {
@@ -183,6 +183,15 @@ static void blob_object(tsu_writer *w, int way)
         }
         marks[2] = (tsu_map_mark){w->len, w->handle_count};
         tsu_write_map_end(w, marks, 2);
+    } else if (way == BLOB_IN_LIST_CLOSED) {
+        static const uint8_t head[2] = {TSU_TAG_LIST, 1};
+        size_t               at = w->len;
+
+        retain(8);
+        tsu_write_blob(w, 600, 8);
+        tsu_write_bytes(w, head, 2);                   /* and goes before it */
+        memmove(w->bytes + at + 2, w->bytes + at, w->len - at - 2);
+        memcpy(w->bytes + at, head, 2);
     } else {
         for (size_t i = 0; i < blobs; i++) {
             retain(8);
@@ -201,7 +210,7 @@ static void blob_object(tsu_writer *w, int way)
 TEST(a_blob_at_the_end_is_the_trailer_too)
 {
     for (int way = 0; way < WAYS; way++) {
-        bool           last = way == BLOB_ALONE || way == BLOB_IN_TUPLE || way == BLOB_IN_MAP_SORTED || way == BLOB_IN_MAP_MOVED;
+        bool           last = way < BLOB_BEFORE && way != BLOB_IN_MAP_MOVED_AWAY;
         tsu_writer     w, copy;
         const uint8_t *handles;
         size_t         count;
